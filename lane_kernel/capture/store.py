@@ -1,0 +1,327 @@
+"""The store of captured bytes: rows in columns, bytes in arenas, both in segments that are forgotten oldest first."""
+
+from __future__ import annotations
+
+import bisect
+import time
+from array import array
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+from lane_kernel.sides import Direction, Side
+
+BUDGET = 256 * 1024 * 1024
+"""Default bound on the bytes that a store keeps."""
+
+_SEGMENT = 1024 * 1024
+_NOTE = 0xFFFFFFFF
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """One end's view of one connection.
+
+    A connection with both ends in this kernel is two of these, with their addresses swapped.
+
+    Attributes:
+        number: Its number in the store, from 1.
+        side: The end that observes.
+        local: The observer's address as "host:port".
+        peer: The other end's address.
+        name: Whose connection it is, such as the server's name.
+        opened_ns: When it was opened, in nanoseconds since the store began.
+    """
+
+    number: int
+    side: Side
+    local: str
+    peer: str
+    name: str
+    opened_ns: int
+
+
+class NoteKind(Enum):
+    """What a note tells."""
+
+    OPENED = "opened"
+    CLOSED = "closed"
+    LOG = "log"
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """Something that is not bytes, in its place among them.
+
+    Attributes:
+        sequence: Its number in the store's one order.
+        kind: What it tells.
+        connection: The connection it belongs to, or None.
+        time_ns: Nanoseconds since the store began.
+        text: The note in one line.
+        detail: What a reader may want besides, by name.
+    """
+
+    sequence: int
+    kind: NoteKind
+    connection: Connection | None
+    time_ns: int
+    text: str
+    detail: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Bytes as they were read from or written to a socket at once.
+
+    Attributes:
+        sequence: Its number in the store's one order.
+        connection: Which end saw it.
+        direction: Which way it travelled.
+        offset: Where it begins in that direction's stream.
+        time_ns: Nanoseconds since the store began.
+        data: The bytes.
+    """
+
+    sequence: int
+    connection: Connection
+    direction: Direction
+    offset: int
+    time_ns: int
+    data: bytes
+
+
+Record = Chunk | Note
+
+
+class _Segment:
+    """A run of records: columns of numbers and one arena of bytes."""
+
+    __slots__ = ("arena", "first", "notes", "offsets", "starts", "times", "tracks")
+
+    def __init__(self, first: int) -> None:
+        self.first = first
+        self.tracks = array("I")
+        self.times = array("q")
+        self.offsets = array("Q")
+        self.starts = array("Q")
+        self.arena = bytearray()
+        self.notes: dict[int, Note] = {}
+
+    def __len__(self) -> int:
+        return len(self.tracks)
+
+    def data(self, row: int) -> bytes:
+        stop = self.starts[row + 1] if row + 1 < len(self.starts) else len(self.arena)
+        return bytes(self.arena[self.starts[row] : stop])
+
+
+class Store:
+    """An append-only, bounded record of bytes and notes, in one order.
+
+    Attributes:
+        budget: How many bytes are kept at the most; the oldest go first.
+        started_ns: The monotonic clock when the store began.
+        started_wall_ns: The wall clock then, in nanoseconds since 1970.
+        next: The sequence number of the next record.
+        size: Bytes held.
+        dropped: Chunks forgotten to keep the budget.
+        dropped_bytes: Their bytes.
+    """
+
+    def __init__(self, budget: int = BUDGET) -> None:
+        """Begin empty.
+
+        Args:
+            budget: How many bytes are kept at the most.
+        """
+        self.budget = budget
+        self.started_ns = time.monotonic_ns()
+        self.started_wall_ns = time.time_ns()
+        self.next = 0
+        self.size = 0
+        self.dropped = 0
+        self.dropped_bytes = 0
+        self._segment = _Segment(0)
+        self._segments: deque[_Segment] = deque([self._segment])
+        self._connections: list[Connection] = []
+        self._by_address: dict[tuple[str, str], list[Connection]] = {}
+        self._lengths = array("Q")
+        self._tracks: list[array[int]] = []
+
+    @property
+    def connections(self) -> tuple[Connection, ...]:
+        """Every connection ever opened, in order of their numbers."""
+        return tuple(self._connections)
+
+    def connection(self, number: int) -> Connection:
+        """The connection of a number."""
+        return self._connections[number - 1]
+
+    @property
+    def first(self) -> int:
+        """The sequence number of the oldest record held."""
+        return self._segments[0].first
+
+    def now_ns(self) -> int:
+        """Nanoseconds since the store began."""
+        return time.monotonic_ns() - self.started_ns
+
+    def open(self, side: Side, local: str, peer: str, name: str = "") -> Connection:
+        """Begin to record a connection.
+
+        Args:
+            side: The end that observes.
+            local: The observer's address as "host:port".
+            peer: The other end's address.
+            name: Whose connection it is.
+        """
+        connection = Connection(len(self._connections) + 1, side, local, peer, name, self.now_ns())
+        self._connections.append(connection)
+        self._by_address.setdefault((local, peer), []).append(connection)
+        self._lengths.extend((0, 0))
+        self._tracks.extend((array("Q"), array("Q")))
+        self.note(NoteKind.OPENED, connection, "opened")
+        return connection
+
+    def append(self, connection: Connection, direction: Direction, data: bytes | memoryview) -> None:
+        """Record bytes as they crossed the socket.
+
+        Args:
+            connection: Who saw them.
+            direction: Which way they went.
+            data: The bytes; they are copied.
+        """
+        track = connection.number * 2 - 2 + (direction is Direction.TO_CLIENT)
+        segment = self._segment
+        if len(segment.arena) >= _SEGMENT:
+            segment = self._begin_segment()
+        length = len(data)
+        segment.tracks.append(track)
+        segment.times.append(time.monotonic_ns() - self.started_ns)
+        segment.offsets.append(self._lengths[track])
+        segment.starts.append(len(segment.arena))
+        segment.arena += data
+        self._tracks[track].append(self.next)
+        self._lengths[track] += length
+        self.next += 1
+        self.size += length
+        if self.size > self.budget:
+            self._forget()
+
+    def note(self, kind: NoteKind, connection: Connection | None, text: str, **detail: Any) -> None:
+        """Record something that is not bytes.
+
+        Args:
+            kind: What it tells.
+            connection: The connection it belongs to, or None.
+            text: The note in one line.
+            detail: What a reader may want besides.
+        """
+        segment = self._segment
+        moment = self.now_ns()
+        segment.notes[self.next] = Note(self.next, kind, connection, moment, text, detail)
+        segment.tracks.append(_NOTE)
+        segment.times.append(moment)
+        segment.offsets.append(0)
+        segment.starts.append(len(segment.arena))
+        self.next += 1
+
+    def _begin_segment(self) -> _Segment:
+        self._segment = _Segment(self.next)
+        self._segments.append(self._segment)
+        return self._segment
+
+    def _forget(self) -> None:
+        while self.size > self.budget and len(self._segments) > 1:
+            old = self._segments.popleft()
+            self.size -= len(old.arena)
+            self.dropped_bytes += len(old.arena)
+            self.dropped += len(old) - len(old.notes)
+            for track in set(old.tracks) - {_NOTE}:
+                rows = self._tracks[track]
+                del rows[: bisect.bisect_left(rows, self.first)]
+
+    def records(self, start: int = 0) -> Iterator[Record]:
+        """Yield what is held, oldest first.
+
+        Args:
+            start: The sequence number to begin at; forgotten ones are passed over.
+        """
+        sequence = max(start, self.first)
+        while sequence < self.next:
+            segment = self._find(sequence)
+            row = sequence - segment.first
+            track = segment.tracks[row]
+            if track == _NOTE:
+                yield segment.notes[sequence]
+            else:
+                yield Chunk(
+                    sequence,
+                    self._connections[track // 2],
+                    Direction.TO_CLIENT if track & 1 else Direction.TO_SERVER,
+                    segment.offsets[row],
+                    segment.times[row],
+                    segment.data(row),
+                )
+            sequence = max(sequence + 1, self.first)
+
+    def _find(self, sequence: int) -> _Segment:
+        if sequence >= self._segment.first:
+            return self._segment
+        return self._segments[bisect.bisect_right(self._segments, sequence, key=lambda segment: segment.first) - 1]
+
+    def length(self, connection: Connection, direction: Direction) -> int:
+        """How many bytes went that way, forgotten ones included."""
+        return self._lengths[connection.number * 2 - 2 + (direction is Direction.TO_CLIENT)]
+
+    def read(self, connection: Connection, direction: Direction, start: int, stop: int) -> bytes | None:
+        """Read a range of one direction's stream.
+
+        Args:
+            connection: Who saw it.
+            direction: Which way it went.
+            start: The first byte.
+            stop: One past the last.
+
+        Returns:
+            The bytes, fewer where the stream has not come so far; None where some have been forgotten.
+        """
+        track = connection.number * 2 - 2 + (direction is Direction.TO_CLIENT)
+        rows = self._tracks[track]
+        position = max(bisect.bisect_right(rows, start, key=self._offset) - 1, 0)
+        parts: list[bytes] = []
+        for index in range(position, len(rows)):
+            sequence = rows[index]
+            segment = self._find(sequence)
+            offset = segment.offsets[sequence - segment.first]
+            if offset >= stop:
+                break
+            if not parts and offset > start:
+                return None
+            parts.append(segment.data(sequence - segment.first)[max(start - offset, 0) : stop - offset])
+        if not parts and start < min(stop, self._lengths[track]):
+            return None
+        return b"".join(parts)
+
+    def _offset(self, sequence: int) -> int:
+        segment = self._find(sequence)
+        return segment.offsets[sequence - segment.first]
+
+    def other_end(self, connection: Connection) -> Connection | None:
+        """The same connection as its other end saw it, where that end records in this store too."""
+        candidates = self._by_address.get((connection.peer, connection.local), ())
+        others = [other for other in candidates if other.side is connection.side.peer]
+        return min(others, key=lambda other: abs(other.opened_ns - connection.opened_ns), default=None)
+
+
+_KERNEL_STORE: list[Store] = []
+
+
+def kernel_store() -> Store:
+    """The one store of this kernel, made on first use."""
+    if not _KERNEL_STORE:
+        _KERNEL_STORE.append(Store())
+    return _KERNEL_STORE[0]

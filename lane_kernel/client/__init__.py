@@ -1,0 +1,8 @@
+"""Clients in the kernel: awaitable, recorded, and able to send anything."""
+
+from __future__ import annotations
+
+from lane_kernel.client.eventsource import EventSource, EventSourceError
+from lane_kernel.client.websocket import ClientWebSocket, connect
+
+__all__ = ["ClientWebSocket", "EventSource", "EventSourceError", "connect"]

@@ -1,0 +1,105 @@
+"""A WebSocket client."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from types import TracebackType
+from typing import Any
+
+from lane_kernel.capture import Store, kernel_store
+from lane_kernel.net.dial import CONNECT_TIMEOUT, Target, dial
+from lane_kernel.net.heads import read_response_head
+from lane_kernel.net.session import WebSocketSession
+from lane_kernel.net.transport import FrameTransport
+from lane_kernel.sides import Side
+from lane_kernel.wire.connection import MAX_MESSAGE
+from lane_kernel.wire.handshake import check_response, make_key, upgrade_request
+
+
+class ClientWebSocket(WebSocketSession):
+    """The client's end of a WebSocket; `connect` makes it.
+
+    Attributes:
+        url: What it is connected to.
+    """
+
+    def __init__(self, transport: FrameTransport, url: str) -> None:
+        """Speak over a transport."""
+        super().__init__(transport)
+        self.url = url
+
+
+class Connecting:
+    """A connection to be: await it, or enter it to have it closed at the end of the block."""
+
+    def __init__(
+        self,
+        url: str,
+        headers: Sequence[tuple[str, str]],
+        store: Store | None,
+        max_message: int,
+        timeout: float,
+    ) -> None:
+        """Keep what `connect` was given."""
+        self._url = url
+        self._headers = tuple(headers)
+        self._store = store
+        self._max_message = max_message
+        self._timeout = timeout
+        self._socket: ClientWebSocket | None = None
+
+    def __await__(self) -> Generator[Any, None, ClientWebSocket]:
+        """Connect."""
+        return self._connect().__await__()
+
+    async def _connect(self) -> ClientWebSocket:
+        target = Target(self._url, ("ws", "http"))
+        stream = await dial(target, self._store or kernel_store(), "client", self._timeout)
+        try:
+            key = make_key()
+            stream.send(upgrade_request(target.authority, target.path, key, self._headers))
+            head = await read_response_head(stream, timeout=self._timeout)
+            check_response(head.status, head.reason, head.lines, key)
+        except BaseException:
+            stream.close()
+            raise
+        return ClientWebSocket(FrameTransport(stream, Side.CLIENT, max_message=self._max_message), self._url)
+
+    async def __aenter__(self) -> ClientWebSocket:
+        """Connect."""
+        self._socket = await self._connect()
+        return self._socket
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Close with 1000."""
+        if self._socket is not None:
+            await self._socket.close()
+
+
+def connect(
+    url: str,
+    *,
+    headers: Sequence[tuple[str, str]] = (),
+    store: Store | None = None,
+    max_message: int = MAX_MESSAGE,
+    timeout: float = CONNECT_TIMEOUT,
+) -> Connecting:
+    """Connect to a WebSocket.
+
+        async with lane.connect(server.url("/echo")) as ws:
+            await ws.send("hi")
+
+    Args:
+        url: A `ws://` URL.
+        headers: Header lines to add to the handshake, such as ("Origin", "http://example.org").
+        store: Where to record; the kernel's store by default.
+        max_message: The bound on a message in bytes.
+        timeout: The bound on connecting, and again on the handshake, in seconds.
+
+    Raises:
+        DialError: Nothing answers at the URL.
+        HandshakeError: The server refused; its status is on the error.
+    """
+    return Connecting(url, headers, store, max_message, timeout)

@@ -1,0 +1,144 @@
+"""What a person holds of a WebSocket, at either end."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+from lane_kernel.capture import Connection
+from lane_kernel.errors import LaneError
+from lane_kernel.net.transport import CLOSE_TIMEOUT, FrameTransport
+from lane_kernel.sides import Side
+from lane_kernel.wire.frames import Frame, Opcode
+from lane_kernel.wire.rules import ProtocolError
+
+
+class ConnectionClosedError(LaneError):
+    """A message was awaited from a connection that has closed.
+
+    Attributes:
+        code: The close code.
+        reason: The close reason.
+    """
+
+    def __init__(self, number: int, code: int | None, reason: str, failure: ProtocolError | None) -> None:
+        why = f": {failure}" if failure is not None else ""
+        super().__init__(f"connection {number} was closed with {code} {reason}".rstrip() + why)
+        self.code = code
+        self.reason = reason
+
+
+class WebSocketSession:
+    """One end of an open WebSocket: messages in and out, or frames as they are.
+
+    async for message in ws:
+        await ws.send(message)
+    """
+
+    def __init__(self, transport: FrameTransport) -> None:
+        """Speak over a transport."""
+        self._transport = transport
+
+    @property
+    def side(self) -> Side:
+        """Which end this is."""
+        return self._transport.side
+
+    @property
+    def connection(self) -> Connection:
+        """The connection as the capture knows it."""
+        return self._transport.stream.record
+
+    @property
+    def is_open(self) -> bool:
+        """Whether messages may still be sent."""
+        return self._transport.is_open
+
+    @property
+    def close_code(self) -> int | None:
+        """The code it was closed with: None while it is open, 1005 for none given, 1006 for an end without a Close."""
+        return self._transport.close_code
+
+    @property
+    def close_reason(self) -> str:
+        """The reason it was closed with."""
+        return self._transport.close_reason
+
+    @property
+    def closed_first(self) -> Side | None:
+        """Which end sent a Close first, or None."""
+        return self._transport.closed_first
+
+    @property
+    def failure(self) -> ProtocolError | None:
+        """The rule that the other end broke, where that failed the connection."""
+        return self._transport.failure
+
+    async def send(self, message: str | bytes) -> None:
+        """Send a message: str as text, bytes as binary.
+
+        Raises:
+            ConnectionStateError: A Close has been sent.
+            ConnectionLostError: The connection is gone.
+        """
+        if isinstance(message, str):
+            await self._transport.send(Frame(Opcode.TEXT, message.encode()))
+        elif isinstance(message, bytes | bytearray | memoryview):
+            await self._transport.send(Frame(Opcode.BINARY, bytes(message)))
+        else:
+            raise TypeError(f"a message is str or bytes, not {type(message).__name__}")
+
+    async def send_frame(self, frame: Frame) -> None:
+        """Send a frame exactly as it is, right or wrong: nothing is masked, nothing is checked.
+
+        Raises:
+            ConnectionLostError: The connection is gone.
+        """
+        await self._transport.send_as_is(frame)
+
+    async def send_bytes(self, data: bytes) -> None:
+        """Send any bytes at all.
+
+        Raises:
+            ConnectionLostError: The connection is gone.
+        """
+        await self._transport.send_bytes(data)
+
+    async def ping(self, payload: bytes = b"") -> None:
+        """Send a Ping.
+
+        Raises:
+            ConnectionLostError: The connection is gone.
+        """
+        await self._transport.send(Frame(Opcode.PING, payload))
+
+    async def receive(self) -> str | bytes:
+        """Wait for the next message.
+
+        Returns:
+            str for text, bytes for binary.
+
+        Raises:
+            ConnectionClosedError: The connection has closed, and no message is left.
+        """
+        message = await self._transport.receive()
+        if message is None:
+            raise ConnectionClosedError(self.connection.number, self.close_code, self.close_reason, self.failure)
+        return message.data
+
+    async def close(self, code: int | None = 1000, reason: str = "", timeout: float = CLOSE_TIMEOUT) -> None:
+        """Do the closing handshake and end the connection; harmless where it has ended.
+
+        Args:
+            code: The close code, or None for a Close without one.
+            reason: The reason, at most 123 bytes as UTF-8.
+            timeout: The bound on the wait for the other end's Close, in seconds.
+
+        Raises:
+            FrameError: The code is never sent, or the reason too long.
+        """
+        await self._transport.close(code, reason, timeout)
+
+    async def __aiter__(self) -> AsyncIterator[str | bytes]:
+        """Yield messages until the connection closes."""
+        while (message := await self._transport.receive()) is not None:
+            yield message.data

@@ -1,0 +1,265 @@
+"""Frames over a stream, once a connection is upgraded: what server and client sessions share.
+
+One task reads, so that Pings are answered and a Close is seen while a handler is busy. All frames of a read are
+decoded in one pass and answered in one write. Messages wait in a bounded queue; while it is full, nothing more is
+read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import contextvars
+from collections import deque
+from collections.abc import Callable
+
+from lane_kernel.net.stream import ConnectionLostError, RecordedStream, StreamClosedError, unmask
+from lane_kernel.sides import Side
+from lane_kernel.wire.connection import MAX_MESSAGE, Closed, Event, Failed, Message, State, WebSocketConnection
+from lane_kernel.wire.frames import Frame, Opcode
+from lane_kernel.wire.rules import ProtocolError
+
+READ = 64 * 1024
+"""Bytes asked for in one read."""
+
+MAX_QUEUE = 1024
+"""Messages that may wait for a handler before reading stops."""
+
+CLOSE_TIMEOUT = 5.0
+"""Default bound on the wait for the other end's Close, in seconds."""
+
+SEND_TIMEOUT = 60.0
+"""Default bound on the wait for a peer that does not read, in seconds."""
+
+
+class FrameTransport:
+    """The frames of one connection, from the end of its handshake to the end of its socket.
+
+    Attributes:
+        side: Which end this is.
+        closed_first: The end that sent a Close first, or None.
+    """
+
+    def __init__(
+        self,
+        stream: RecordedStream,
+        side: Side,
+        *,
+        max_message: int = MAX_MESSAGE,
+        on_failure: Callable[[ProtocolError], object] | None = None,
+    ) -> None:
+        """Take over a stream whose handshake is done, and begin to read.
+
+        Args:
+            stream: The stream; bytes that came with the handshake wait in it and are the first frames.
+            side: Which end this is.
+            max_message: The bound on a message in bytes.
+            on_failure: Told when the peer breaks a rule.
+        """
+        self.side = side
+        self.closed_first: Side | None = None
+        self._stream = stream
+        # What the stream has handed out is the handshake; what it still holds are the first frames.
+        handed_out = stream.received() - stream.held()
+        self._connection = WebSocketConnection(side, offset=handed_out, unmask=unmask, max_message=max_message)
+        self._on_failure = on_failure
+        self._messages: deque[Message] = deque()
+        self._waiter: asyncio.Future[None] | None = None
+        self._interruption: BaseException | None = None
+        self._room = asyncio.Event()
+        self._room.set()
+        self._reader = asyncio.create_task(self._read(), context=contextvars.Context())
+
+    @property
+    def stream(self) -> RecordedStream:
+        """The stream underneath."""
+        return self._stream
+
+    @property
+    def is_open(self) -> bool:
+        """Whether frames may still be sent."""
+        return self._connection.state is State.OPEN and not self._stream.closed()
+
+    @property
+    def close_code(self) -> int | None:
+        """The code that the connection was closed with; None while it is open.
+
+        Source: RFC 6455 §7.1.5.
+        """
+        return self._connection.close_code
+
+    @property
+    def close_reason(self) -> str:
+        """The reason that came with it."""
+        return self._connection.close_reason
+
+    @property
+    def failure(self) -> ProtocolError | None:
+        """The rule that the peer broke, if it broke one."""
+        return self._connection.failure
+
+    @property
+    def waiting(self) -> int:
+        """Messages that wait to be received."""
+        return len(self._messages)
+
+    async def _read(self) -> None:
+        connection, stream = self._connection, self._stream
+        try:
+            while not connection.is_finished:
+                await self._room.wait()
+                data = await stream.read_bytes(READ, partial=True)
+                self._deliver(connection.receive_data(data))
+                self._flush()
+            await self._finish()
+        except (StreamClosedError, ConnectionLostError):
+            self._deliver(connection.receive_eof())
+        finally:
+            self._stream.close()
+            self._wake()
+
+    def _deliver(self, events: list[Event]) -> None:
+        for event in events:
+            if isinstance(event, Message):
+                self._messages.append(event)
+            elif isinstance(event, Closed):
+                self.closed_first = self.closed_first or self.side.peer
+            elif isinstance(event, Failed) and self._on_failure is not None:
+                self._on_failure(event.error)
+        if len(self._messages) >= MAX_QUEUE:
+            self._room.clear()
+        if events:
+            self._wake()
+
+    async def _finish(self) -> None:
+        """End the socket: the server closes it first, the client waits for that.
+
+        Source: RFC 6455 §7.1.1.
+        """
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(CLOSE_TIMEOUT):
+                await self._stream.drained()
+                if self.side is Side.CLIENT or self._connection.failure is not None:
+                    await self._discard()
+
+    async def _discard(self) -> None:
+        if self._connection.failure is not None and self.side is Side.SERVER:
+            # A peer that is still writing would be reset before it reads our Close: end our direction, then read on.
+            self._stream.end_writing()
+        while True:
+            await self._stream.read_bytes(READ, partial=True)
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def _flush(self) -> None:
+        data = self._connection.data_to_send()
+        if data and not self._stream.closed():
+            self._stream.send(data)
+
+    async def receive(self) -> Message | None:
+        """Wait for the next message.
+
+        Returns:
+            The message, or None where the connection has ended and none is left.
+        """
+        while True:
+            if self._interruption is not None:
+                interruption, self._interruption = self._interruption, None
+                raise interruption
+            if self._messages:
+                message = self._messages.popleft()
+                if len(self._messages) < MAX_QUEUE // 2:
+                    self._room.set()
+                return message
+            if self._connection.close_code is not None or self._reader.done():
+                return None
+            self._waiter = asyncio.get_running_loop().create_future()
+            try:
+                await self._waiter
+            finally:
+                self._waiter = None
+
+    def interrupt(self, error: BaseException) -> None:
+        """Raise an error from the `receive` that waits now, or from the next one; no message is lost."""
+        self._interruption = error
+        self._wake()
+
+    def clear_interruption(self) -> None:
+        """Forget an interruption that nobody has met."""
+        self._interruption = None
+
+    async def send(self, frame: Frame) -> None:
+        """Send a frame by the rules, and wait until the socket has taken it.
+
+        Raises:
+            ConnectionStateError: A Close has been sent.
+            ConnectionLostError: The connection is gone, or the peer did not read in time.
+        """
+        await self._send(self._connection.send, frame)
+
+    async def send_as_is(self, frame: Frame) -> None:
+        """Send a frame exactly as it is, even against the rules.
+
+        Raises:
+            ConnectionLostError: The connection is gone, or the peer did not read in time.
+        """
+        await self._send(self._connection.send_as_is, frame)
+
+    async def send_bytes(self, data: bytes) -> None:
+        """Send any bytes.
+
+        Raises:
+            ConnectionLostError: The connection is gone, or the peer did not read in time.
+        """
+        if self._stream.closed():
+            raise self._lost()
+        self._stream.send(data)
+        await self._flushed()
+
+    async def _send(self, send: Callable[[Frame], None], frame: Frame) -> None:
+        if self._stream.closed():
+            raise self._lost()
+        send(frame)
+        if frame.opcode == Opcode.CLOSE:
+            self.closed_first = self.closed_first or self.side
+        self._flush()
+        await self._flushed()
+
+    async def _flushed(self) -> None:
+        if not self._stream.writing():
+            return
+        await self._stream.flush(SEND_TIMEOUT)
+
+    def _lost(self) -> ConnectionLostError:
+        code = self.close_code
+        how = f"closed with {code} {self.close_reason}".rstrip() if code is not None else "gone"
+        return ConnectionLostError(f"connection {self._stream.record.number} is {how}: nothing more can be sent")
+
+    async def close(self, code: int | None = 1000, reason: str = "", timeout: float = CLOSE_TIMEOUT) -> None:
+        """Do the closing handshake and end the socket.
+
+        Args:
+            code: The close code, or None for a Close without one.
+            reason: The reason, at most 123 bytes as UTF-8.
+            timeout: The bound on the wait for the other end's Close, in seconds.
+
+        Raises:
+            FrameError: The code is never sent, or the reason too long.
+        """
+        if self._connection.state is State.OPEN and not self._stream.closed():
+            self._connection.close(code, reason)
+            self.closed_first = self.closed_first or self.side
+            self._flush()
+        self._room.set()
+        await asyncio.wait({self._reader}, timeout=timeout)
+        await self.abort()
+
+    async def abort(self) -> None:
+        """End the socket without a word."""
+        self._stream.close()
+        self._reader.cancel()
+        await asyncio.wait({self._reader})
+        self._deliver(self._connection.receive_eof())
+        self._wake()

@@ -1,0 +1,102 @@
+"""The handlers' log: what handlers said and how they failed, with route and connection.
+
+A notebook loses both: a task's traceback is silent, and a callback's print goes to a console that nobody opens.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections import deque
+from dataclasses import dataclass
+
+from lane_kernel.capture import Connection, NoteKind, Store
+
+MAX_RECORDS = 1000
+"""Records kept; older ones are forgotten, and `total` still counts them."""
+
+
+@dataclass(frozen=True, slots=True)
+class LogRecord:
+    """One line of the log.
+
+    Attributes:
+        time_ns: When, in nanoseconds since the store began.
+        route: The route's pattern, or "" where none was reached.
+        connection: The connection's number, or None.
+        level: "info", "warning" for what a peer did wrong, "error" for what a handler did.
+        text: The line.
+        line: For an error, the line of the handler's source that it came from, where that can be told.
+        traceback: For an error, its traceback.
+    """
+
+    time_ns: int
+    route: str
+    connection: int | None
+    level: str
+    text: str
+    line: int | None = None
+    traceback: str | None = None
+
+
+class HandlersLog:
+    """The last records, and the errors that nobody has collected yet.
+
+    Attributes:
+        records: The last records, oldest first.
+        total: How many there ever were.
+    """
+
+    def __init__(self, store: Store) -> None:
+        """Begin empty.
+
+        Args:
+            store: Where each record also becomes a note, in its place among the bytes.
+        """
+        self.records: deque[LogRecord] = deque(maxlen=MAX_RECORDS)
+        self.total = 0
+        self._store = store
+        self._failures: deque[Exception] = deque(maxlen=MAX_RECORDS)
+
+    def add(
+        self,
+        level: str,
+        text: str,
+        *,
+        route: str = "",
+        connection: Connection | None = None,
+        line: int | None = None,
+        details: str | None = None,
+    ) -> None:
+        """Add a line."""
+        number = None if connection is None else connection.number
+        self.records.append(LogRecord(self._store.now_ns(), route, number, level, text, line, details))
+        self.total += 1
+        self._store.note(NoteKind.LOG, connection, f"log {level}", preview=text, route=route)
+
+    def fail(self, error: Exception, route: str, connection: Connection | None, line: int | None = None) -> None:
+        """Add an error of a handler; `collect` hands it out."""
+        place = "" if connection is None else f", connection {connection.number}"
+        error.add_note(f"in the handler of {route or 'no route'}{place}")
+        self._failures.append(error)
+        self.add(
+            "error",
+            f"{type(error).__name__}: {error}",
+            route=route,
+            connection=connection,
+            line=line,
+            details="".join(traceback.format_exception(error)),
+        )
+
+    def collect(self) -> list[Exception]:
+        """Take the errors since the last call."""
+        failures = list(self._failures)
+        self._failures.clear()
+        return failures
+
+
+def line_in(error: BaseException, filename: str) -> int | None:
+    """The innermost line of a traceback that lies in a file, or None."""
+    if isinstance(error, SyntaxError) and error.filename == filename:
+        return error.lineno
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == filename]
+    return lines[-1] if lines else None

@@ -1,0 +1,392 @@
+"""The server: routes, a listener in the notebook's own loop, and everything that has to be closed when it stops."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import contextvars
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from lane_kernel.capture import Connection, Store, kernel_store
+from lane_kernel.errors import NotRunningError
+from lane_kernel.net.home import Home
+from lane_kernel.net.listener import Listener, ListenError
+from lane_kernel.net.stream import RecordedStream
+from lane_kernel.server import define
+from lane_kernel.server.attributes import attributes_of
+from lane_kernel.server.log import HandlersLog
+from lane_kernel.server.pipeline import Exchange
+from lane_kernel.server.routes import Definition, Route, RouteKind, Routes, Run, compile_pattern
+from lane_kernel.server.sessions import (
+    Handler,
+    WebSocket,
+    check_parameters,
+    events_run,
+    function_run,
+    hook_run,
+    websocket_run,
+)
+from lane_kernel.sides import Side
+from lane_kernel.timeline import Timeline
+from lane_kernel.wire.connection import MAX_MESSAGE
+
+STOP_TIMEOUT = 5.0
+"""Default bound on `stop`, in seconds."""
+
+Defined = TypeVar("Defined", bound=Callable[..., Any])
+
+_servers: dict[str, Server] = {}
+
+
+def servers() -> tuple[Server, ...]:
+    """The servers of this kernel that have been started, one for each name."""
+    return tuple(_servers.values())
+
+
+@dataclass(frozen=True, slots=True)
+class _Registration:
+    pattern: str
+    kind: RouteKind
+    run: Run
+
+
+class Server:
+    """A WebSocket and SSE server in the notebook's own event loop.
+
+        server = lane.Server()
+
+        @server.websocket("/echo")
+        async def echo(ws):
+            async for message in ws:
+                await ws.send(message)
+
+        await server.start()
+
+    A server is unique by name in its kernel: starting another of that name stops this one and takes its port, so that
+    a cell can be run again.
+
+    Attributes:
+        name: Its name.
+        host: The address it binds.
+        log: What its handlers said and how they failed.
+        max_message: The bound on a message in bytes.
+        allowed_hosts: Host names to accept besides localhost and addresses.
+        allowed_origins: Origins of pages to accept besides this host's own and loopback's.
+        capture: The store that it records in.
+        timeline: What crossed its own connections, as it saw it.
+    """
+
+    def __init__(
+        self,
+        name: str = "server",
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        store: Store | None = None,
+        max_message: int = MAX_MESSAGE,
+    ) -> None:
+        """Make a server that does not listen yet.
+
+        Args:
+            name: Its name, unique in the kernel.
+            host: The address to bind; this machine alone can reach the default.
+            port: The port; 0 takes that of the server it replaces, or a free one.
+            store: Where to record; the kernel's store by default.
+            max_message: The bound on a message in bytes.
+        """
+        self.name = name
+        self.host = host
+        self.max_message = max_message
+        self.allowed_hosts: set[str] = set()
+        self.allowed_origins: set[str] = set()
+        self.capture = store or kernel_store()
+        self.log = HandlersLog(self.capture)
+        self.timeline = Timeline(self.capture, sees=self._sees, start=self.capture.next)
+        self._port = port
+        self._listener: Listener | None = None
+        self._home: Home | None = None
+        self._routes = Routes()
+        self._staged: list[_Registration] | None = None
+        self._exchanges: dict[asyncio.Task[None], Exchange] = {}
+        self._changes = 0
+
+    def _sees(self, connection: Connection | None) -> bool:
+        return connection is None or (connection.side is Side.SERVER and connection.name == self.name)
+
+    # Routes
+
+    @property
+    def routes(self) -> tuple[Route, ...]:
+        """The routes, in the order they were added."""
+        return tuple(self._routes)
+
+    def find(self, raw_path: str) -> tuple[Route, dict[str, str]] | None:
+        """Find the route of a path as it came, with its parameters."""
+        return self._routes.find(raw_path)
+
+    def route(self, pattern: str) -> Callable[[Defined], Defined]:
+        """Route a pattern to a handler in Hyperlane's form: a `ServerHook`, or a coroutine over stream and context.
+
+        Args:
+            pattern: A path such as "/echo" or "/chat/{room}". Giving it again replaces the handler.
+
+        Raises:
+            RouteError: The pattern cannot be routed.
+        """
+
+        def decorate(handler: Defined) -> Defined:
+            if inspect.isclass(handler):
+                handle = getattr(handler, "handle", None)
+                if not inspect.iscoroutinefunction(handle):
+                    raise TypeError(f"{handler.__name__} has no `async def handle(self, stream, ctx)`")
+                self._register(pattern, _kind_of(handle), hook_run(handler), handler)
+            else:
+                if not inspect.iscoroutinefunction(handler):
+                    raise TypeError(f"{getattr(handler, '__name__', handler)!r} is no `async def` over (stream, ctx)")
+                self._register(pattern, _kind_of(handler), function_run(handler), handler)
+            return handler
+
+        compile_pattern(pattern)
+        return decorate
+
+    def websocket(self, pattern: str) -> Callable[[Defined], Defined]:
+        """Route a pattern to a coroutine over a WebSocket; the route's parameters follow by name.
+
+        Raises:
+            RouteError: The pattern cannot be routed.
+        """
+        return self._session(pattern, RouteKind.WEBSOCKET, websocket_run)
+
+    def events(self, pattern: str) -> Callable[[Defined], Defined]:
+        """Route a pattern to a coroutine over an event stream; the route's parameters follow by name.
+
+        Raises:
+            RouteError: The pattern cannot be routed.
+        """
+        return self._session(pattern, RouteKind.EVENTS, events_run)
+
+    def _session(self, pattern: str, kind: RouteKind, make: Callable[[Handler], Run]) -> Callable[[Defined], Defined]:
+        names = tuple(compile_pattern(pattern).groupindex)
+
+        def decorate(handler: Defined) -> Defined:
+            check_parameters(handler, pattern, names)
+            self._register(pattern, kind, make(handler), handler)
+            return handler
+
+        return decorate
+
+    def _register(self, pattern: str, kind: RouteKind, run: Run, handler: object) -> None:
+        registration = _Registration(pattern, kind, run)
+        if self._staged is not None:
+            self._staged.append(registration)
+        else:
+            self.commit(registration, define.definition_of(handler))
+
+    @contextlib.contextmanager
+    def staging(self) -> Iterator[list[_Registration]]:
+        """Collect the routes that the block defines, instead of adding them."""
+        outer, self._staged = self._staged, []
+        try:
+            yield self._staged
+        finally:
+            self._staged = outer
+
+    def commit(self, registration: _Registration, definition: Definition | None) -> Route:
+        """Add a route, or give it this handler; open connections go on with it at their next message."""
+        route = self._routes.put(registration.pattern, registration.kind, registration.run, definition)
+        for exchange in self._exchanges.values():
+            if exchange.route is route:
+                exchange.replace_handler()
+        self.touch()
+        return route
+
+    def apply(self, pattern: str, source: str, namespace: Mapping[str, Any] | None = None) -> Route:
+        """Make a handler of source text and swap it in, without dropping a connection.
+
+        Args:
+            pattern: The route it is for, where the text has no decorator that says so.
+            source: The text.
+            namespace: Names that the text may use, such as the notebook's.
+
+        Raises:
+            HandlerError: The text has a mistake; it says on which line. The old handler stays.
+        """
+        return define.apply(self, pattern, source, namespace)
+
+    def remove(self, pattern: str) -> None:
+        """Remove a route; connections that it has stay.
+
+        Raises:
+            RouteError: There is none of that pattern.
+        """
+        self._routes.remove(pattern)
+        self.touch()
+
+    # What goes on
+
+    @property
+    def revision(self) -> int:
+        """A number that changes when routes, connections, the log or the server's state do."""
+        return self._changes + self.log.total
+
+    def touch(self) -> None:
+        """Say that something changed."""
+        self._changes += 1
+
+    def fail(self, error: Exception, route: Route, connection: Connection | None) -> None:
+        """Log a handler's failure, and keep it for `check`."""
+        line = route.line_of(error)
+        route.error, route.error_line = f"{type(error).__name__}: {error}", line
+        self.log.fail(error, route.pattern, connection, line)
+
+    @property
+    def websockets(self) -> tuple[WebSocket, ...]:
+        """The open WebSockets."""
+        found = (exchange.stream.websocket for exchange in self._exchanges.values())
+        return tuple(websocket for websocket in found if websocket is not None and websocket.is_open)
+
+    @property
+    def connections(self) -> tuple[Connection, ...]:
+        """The open connections, as the capture knows them."""
+        return tuple(exchange.stream.connection for exchange in self._exchanges.values())
+
+    def check(self) -> None:
+        """Raise what failed in the background since the last check.
+
+        Raises:
+            ExceptionGroup: The errors that handlers raised, each with a note of its route and connection.
+        """
+        failures = self.log.collect()
+        if failures:
+            count = f"{len(failures)} failure{'s' if len(failures) > 1 else ''}"
+            raise ExceptionGroup(f"{count} in the background of server {self.name!r}", failures)
+
+    # Its life
+
+    @property
+    def running(self) -> bool:
+        """Whether it listens."""
+        return self._listener is not None
+
+    @property
+    def home(self) -> Home | None:
+        """The loop and thread it was started on; None before."""
+        return self._home
+
+    @property
+    def port(self) -> int:
+        """The port it listens on, or is to listen on; 0 for any free one."""
+        return self._port if self._listener is None else self._listener.port
+
+    def url(self, path: str = "/") -> str:
+        """The URL of a path: ws:// where its route speaks WebSocket, else http://.
+
+        Raises:
+            NotRunningError: The server is not running.
+        """
+        if self._listener is None:
+            raise NotRunningError(f"server {self.name!r} is not running: `await server.start()` first")
+        found = self.find(path.partition("?")[0])
+        scheme = "ws" if found is not None and found[0].kind is RouteKind.WEBSOCKET else "http"
+        host = {"0.0.0.0": "127.0.0.1", "::": "[::1]", "": "127.0.0.1"}.get(self.host, self.host)  # noqa: S104
+        return f"{scheme}://{f'[{host}]' if ':' in host and '[' not in host else host}:{self.port}{path}"
+
+    async def start(self) -> Self:
+        """Listen, on the loop that runs here; a server of the same name is stopped first and its port taken.
+
+        Raises:
+            ListenError: The port is in use.
+        """
+        if self._listener is not None:
+            return self
+        port = self._port
+        old = _servers.get(self.name)
+        if old is not None and old is not self:
+            port = port or old.port if old.running else port
+            await _stop_wherever(old)
+        listener = Listener(self._accept, self.capture, self.name)
+        self._home = Home.here()
+        try:
+            listener.listen_on(self.host, port)
+        except ListenError:
+            if port == self._port:
+                raise
+            listener.listen_on(self.host, 0)
+        self._listener = listener
+        _servers[self.name] = self
+        self.touch()
+        return self
+
+    def _accept(self, recorded: RecordedStream) -> None:
+        exchange = Exchange(self, recorded)
+        task = asyncio.get_running_loop().create_task(exchange.serve(), context=contextvars.Context())
+        self._exchanges[task] = exchange
+        task.add_done_callback(self._release)
+        self.touch()
+
+    def _release(self, task: asyncio.Task[None]) -> None:
+        exchange = self._exchanges.pop(task)
+        exchange.stream.close()
+        self.touch()
+        if not task.cancelled() and isinstance(error := task.exception(), Exception):
+            self.log.fail(error, "", exchange.stream.connection)
+
+    async def stop(self, timeout: float = STOP_TIMEOUT) -> None:
+        """Stop listening and end every connection: WebSockets are told 1001, the rest is closed.
+
+        Args:
+            timeout: The bound on all of it in seconds.
+        """
+        if self._listener is None:
+            return
+        listener, self._listener = self._listener, None
+        self._port = listener.port
+        listener.stop()
+        half = timeout / 2
+        sockets = self.websockets
+        await asyncio.gather(*(socket.close(1001, "the server stops", half) for socket in sockets))
+        tasks = set(self._exchanges)
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            _, stuck = await asyncio.wait(tasks, timeout=half)
+            for task in stuck:
+                exchange = self._exchanges[task]
+                exchange.stream.close()
+                self.log.add("error", f"did not end within {half:g} s of stop()", connection=exchange.stream.connection)
+        self.touch()
+
+    async def __aenter__(self) -> Self:
+        """Start."""
+        return await self.start()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Stop."""
+        await self.stop()
+
+    def __repr__(self) -> str:
+        where = self.url("") if self.running else "not running"
+        return f"<Server {self.name!r} {where}, {len(self.routes)} routes, {len(self._exchanges)} connections>"
+
+
+async def _stop_wherever(server: Server) -> None:
+    """Stop a server on the loop that it was started on."""
+    home = server.home
+    if home is None or home.loop.is_closed():
+        return
+    if home.loop is asyncio.get_running_loop():
+        await server.stop()
+    elif home.loop.is_running():
+        await asyncio.wrap_future(home.start(server.stop()))
+
+
+def _kind_of(handle: Callable[..., Any]) -> RouteKind:
+    names = {attribute.name for attribute in attributes_of(handle)}
+    is_websocket = names & {"is_ws_upgrade_type", "try_get_websocket_request"}
+    return RouteKind.WEBSOCKET if is_websocket else RouteKind.HTTP

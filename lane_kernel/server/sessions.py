@@ -1,0 +1,190 @@
+"""The Python form of a handler: a coroutine over a session.
+
+    @server.websocket("/chat/{room}")
+    async def chat(ws, room): ...
+
+    @server.events("/clock")
+    async def clock(events): ...
+
+Both run over the pipeline that Hyperlane's form runs over.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import json
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any
+
+from lane_kernel.capture import Connection
+from lane_kernel.net.session import WebSocketSession
+from lane_kernel.net.transport import FrameTransport
+from lane_kernel.server.hooks import Status
+from lane_kernel.wire.connection import Message
+from lane_kernel.wire.eventstream import encode_event
+
+if TYPE_CHECKING:
+    from lane_kernel.server.context import Context, Request
+    from lane_kernel.server.routes import Run
+    from lane_kernel.server.stream import Stream
+
+Handler = Callable[..., Awaitable[object]]
+
+
+class HandlerReplacedError(asyncio.CancelledError):
+    """The handler was replaced while it waited: the new one goes on with the connection."""
+
+
+class WebSocket(WebSocketSession):
+    """The server's end of a WebSocket.
+
+    Attributes:
+        request: The request that it was upgraded from.
+    """
+
+    def __init__(self, transport: FrameTransport, request: Request) -> None:
+        """Speak over a transport."""
+        super().__init__(transport)
+        self.request = request
+
+    @property
+    def path(self) -> str:
+        """The path that the client asked for."""
+        return self.request.path
+
+    async def receive_message(self) -> Message | None:
+        """Wait for the next message with its opcode; None where the connection has ended."""
+        return await self._transport.receive()
+
+    def replace_handler(self) -> None:
+        """Cancel the handler where it waits to receive; the next message is its successor's."""
+        self._transport.interrupt(HandlerReplacedError("another handler was applied"))
+
+    def keep_handler(self) -> None:
+        """Take back a `replace_handler` that has not been met."""
+        self._transport.clear_interruption()
+
+
+class Events:
+    """An event stream being sent."""
+
+    def __init__(self, stream: Stream, ctx: Context) -> None:
+        """Write on a stream whose response's head has been sent."""
+        self._stream = stream
+        self._ctx = ctx
+
+    @property
+    def request(self) -> Request:
+        """The request that is being answered."""
+        return self._ctx.request
+
+    @property
+    def connection(self) -> Connection:
+        """The connection as the capture knows it."""
+        return self._stream.connection
+
+    @property
+    def last_event_id(self) -> str:
+        """The last event ID that a client sent when it reconnected, or "".
+
+        Source: WHATWG HTML §9.2.3.
+        """
+        return (self._ctx.request.header("Last-Event-ID") or "").encode("latin-1").decode(errors="replace")
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the client is still there."""
+        return not self._stream.gone.done()
+
+    async def send(
+        self, data: object, *, event: str | None = None, id: str | int | None = None, retry: int | None = None
+    ) -> None:
+        """Send an event.
+
+        Args:
+            data: Its data: str as it is; numbers, lists and dicts as JSON; anything else as `str` writes it.
+            event: Its type.
+            id: Its ID.
+            retry: The reconnection time in milliseconds.
+
+        Raises:
+            EventStreamError: The type or the ID holds a line break or NUL.
+            ConnectionLostError: The client is gone.
+        """
+        await self._stream.send(encode_event(_text(data), event=event, id=id, retry=retry))
+
+    async def comment(self, text: str = "") -> None:
+        """Send a comment, which no reader dispatches.
+
+        Raises:
+            ConnectionLostError: The client is gone.
+        """
+        await self._stream.send(encode_event(comment=text))
+
+
+def _text(data: object) -> str:
+    if isinstance(data, dict | list | tuple | int | float | bool | None):
+        return json.dumps(data, ensure_ascii=False, default=str)
+    return str(data)
+
+
+def check_parameters(handler: Handler, pattern: str, names: tuple[str, ...]) -> None:
+    """Hold a handler's parameters against its route's.
+
+    Raises:
+        TypeError: It is no coroutine function, or cannot take the session and the route's parameters.
+    """
+    name = getattr(handler, "__qualname__", repr(handler))
+    if not inspect.iscoroutinefunction(inspect.unwrap(handler)):
+        raise TypeError(f"{name}, the handler of {pattern}, is no `async def`")
+    try:
+        inspect.signature(handler).bind(None, **dict.fromkeys(names, ""))
+    except TypeError as error:
+        wanted = ", ".join(("session", *names))
+        raise TypeError(f"{name} cannot be the handler of {pattern}, which calls it with ({wanted}): {error}") from None
+
+
+def websocket_run(handler: Handler) -> Run:
+    """Make a pipeline's handler of a coroutine over a WebSocket."""
+
+    async def run(stream: Stream, ctx: Context) -> Status:
+        if stream.websocket is not None:
+            await handler(stream.websocket, **ctx.route_params)
+        return Status.CONTINUE
+
+    return run
+
+
+def events_run(handler: Handler) -> Run:
+    """Make a pipeline's handler of a coroutine over an event stream."""
+
+    async def run(stream: Stream, ctx: Context) -> Status:
+        if not stream.has_sent:
+            response = ctx.response.set_header("Content-Type", "text/event-stream")
+            response.set_header("Cache-Control", "no-store").set_header("Connection", "close")
+            await stream.send(response.build())
+        await handler(Events(stream, ctx), **ctx.route_params)
+        return Status.CONTINUE
+
+    return run
+
+
+def function_run(handler: Handler) -> Run:
+    """Make a pipeline's handler of a coroutine over stream and context."""
+
+    async def run(stream: Stream, ctx: Context) -> Status:
+        answer: Any = await handler(stream, ctx)
+        return answer if isinstance(answer, Status) else Status.CONTINUE
+
+    return run
+
+
+def hook_run(hook: type[Any]) -> Run:
+    """Make a pipeline's handler of a hook's class: a new object for each request."""
+
+    async def run(stream: Stream, ctx: Context) -> Status:
+        answer: Any = await hook(stream, ctx).handle(stream, ctx)
+        return answer if isinstance(answer, Status) else Status.CONTINUE
+
+    return run

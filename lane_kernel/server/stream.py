@@ -1,0 +1,227 @@
+"""The stream of Hyperlane's model: raw bytes out, requests and messages in; and the frames one makes oneself."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from typing import Self
+
+from lane_kernel.capture import Connection
+from lane_kernel.errors import LaneError
+from lane_kernel.net.heads import RequestError, read_body, read_request_head
+from lane_kernel.net.stream import ConnectionLostError, RecordedStream
+from lane_kernel.net.transport import SEND_TIMEOUT
+from lane_kernel.server.context import Request
+from lane_kernel.server.sessions import WebSocket
+from lane_kernel.wire.frames import Frame, Opcode, first_invalid_utf8
+
+MAX_FRAME = 65_535
+"""Bytes in one frame of `create_frame_list` at the most."""
+
+
+class NotUpgradedError(LaneError):
+    """A message was asked of a connection that is not a WebSocket."""
+
+
+class WebSocketRequest(bytes):
+    """A message's bytes, which also know how it was sent.
+
+    Attributes:
+        opcode: TEXT or BINARY.
+    """
+
+    opcode: Opcode
+
+    def __new__(cls, payload: bytes, opcode: Opcode) -> Self:
+        """Make it of a payload."""
+        made = super().__new__(cls, payload)
+        made.opcode = opcode
+        return made
+
+
+class WebSocketFrame:
+    """Frames as bytes, to be sent with `stream.send_list`."""
+
+    @staticmethod
+    def create_frame_list(body: str | bytes) -> list[bytes]:
+        """Make the unmasked frames of one message.
+
+        Args:
+            body: The message. A received one keeps its opcode; other bytes are text where they are valid UTF-8,
+                else binary.
+
+        Returns:
+            One frame, or fragments of at most 65,535 bytes, none of which splits a character.
+
+        Source: RFC 6455 §5.4.
+        """
+        payload = body.encode() if isinstance(body, str) else bytes(body)
+        if isinstance(body, WebSocketRequest):
+            opcode = body.opcode
+        else:
+            opcode = Opcode.TEXT if first_invalid_utf8(payload) is None else Opcode.BINARY
+        parts = list(_split(payload, whole_characters=opcode is Opcode.TEXT))
+        last = len(parts) - 1
+        return [
+            Frame(opcode if index == 0 else Opcode.CONTINUATION, part, fin=index == last).encode()
+            for index, part in enumerate(parts)
+        ]
+
+
+def _split(payload: bytes, *, whole_characters: bool) -> Iterable[bytes]:
+    start = 0
+    while len(payload) - start > MAX_FRAME:
+        stop = start + MAX_FRAME
+        while whole_characters and payload[stop] & 0xC0 == 0x80:
+            stop -= 1
+        yield payload[start:stop]
+        start = stop
+    yield payload[start:]
+
+
+class Stream:
+    """One connection, as a handler sees it.
+
+    `send`, `send_list` and `flush` raise where the connection is gone; their `try_` forms answer False.
+
+    Attributes:
+        websocket: The session once the connection is upgraded, else None.
+    """
+
+    def __init__(self, stream: RecordedStream) -> None:
+        """Wrap an accepted connection."""
+        self.websocket: WebSocket | None = None
+        self._stream = stream
+        self._closed = False
+        self._gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._sent_before = 0
+        stream.set_close_callback(self._on_close)
+
+    def _on_close(self) -> None:
+        if not self._gone.done():
+            self._gone.set_result(None)
+
+    @property
+    def recorded(self) -> RecordedStream:
+        """The stream underneath."""
+        return self._stream
+
+    @property
+    def connection(self) -> Connection:
+        """The connection as the capture knows it."""
+        return self._stream.record
+
+    @property
+    def gone(self) -> asyncio.Future[None]:
+        """Done when the socket is closed, by either end."""
+        return self._gone
+
+    @property
+    def closed(self) -> bool:
+        """Whether no further request will be read."""
+        return self._closed or self._stream.closed()
+
+    def set_closed(self, closed: bool) -> None:
+        """Say whether the connection ends after this request."""
+        self._closed = closed
+
+    def is_keep_alive(self, request_wants: bool) -> bool:
+        """Whether another request will be read: the request wants it and the stream is not closed."""
+        return request_wants and not self.closed
+
+    def begin_request(self) -> None:
+        """Forget what was said of the request before."""
+        self._closed = False
+        self._sent_before = self._bytes_out()
+
+    @property
+    def has_sent(self) -> bool:
+        """Whether anything has been sent since this request began."""
+        return self._bytes_out() > self._sent_before or self._stream.writing()
+
+    def _bytes_out(self) -> int:
+        return self._stream.store.length(self.connection, self._stream.side.outgoing)
+
+    async def send(self, data: str | bytes) -> None:
+        """Send bytes as they are; str is encoded as UTF-8.
+
+        Raises:
+            ConnectionLostError: The connection is gone, or the peer has stopped reading.
+        """
+        self._stream.send(data.encode() if isinstance(data, str) else bytes(data))
+        await self.flush()
+
+    async def send_list(self, parts: Sequence[str | bytes]) -> None:
+        """Send several pieces of bytes at once.
+
+        Raises:
+            ConnectionLostError: The connection is gone, or the peer has stopped reading.
+        """
+        await self.send(b"".join(part.encode() if isinstance(part, str) else bytes(part) for part in parts))
+
+    async def flush(self) -> None:
+        """Wait until the socket has taken everything.
+
+        Raises:
+            ConnectionLostError: The connection is gone, or the peer has stopped reading.
+        """
+        await self._stream.flush(SEND_TIMEOUT)
+
+    async def try_send(self, data: str | bytes) -> bool:
+        """Send bytes as they are; answer whether the socket took them."""
+        return await self.try_send_list([data])
+
+    async def try_send_list(self, parts: Sequence[str | bytes]) -> bool:
+        """Send several pieces of bytes at once; answer whether the socket took them."""
+        try:
+            await self.send_list(parts)
+        except ConnectionLostError:
+            return False
+        return True
+
+    async def try_flush(self) -> bool:
+        """Wait until the socket has taken everything; answer whether it did."""
+        try:
+            await self.flush()
+        except ConnectionLostError:
+            return False
+        return True
+
+    async def get_http_request(self) -> Request | None:
+        """Read the next request of this connection.
+
+        Returns:
+            The request, or None where the client has ended the connection.
+
+        Raises:
+            RequestError: The request cannot be read; its `status` is what to answer.
+        """
+        head = await read_request_head(self._stream)
+        return None if head is None else Request(head, await read_body(self._stream, head))
+
+    async def try_get_http_request(self) -> Request | None:
+        """Read the next request of this connection; None where there is none that can be read."""
+        try:
+            return await self.get_http_request()
+        except RequestError:
+            return None
+
+    async def try_get_websocket_request(self) -> WebSocketRequest | None:
+        """Wait for the next message.
+
+        Returns:
+            Its bytes, which also know their `.opcode`; None where the connection has ended.
+
+        Raises:
+            NotUpgradedError: The connection is not a WebSocket.
+        """
+        if self.websocket is None:
+            raise NotUpgradedError(
+                "this connection is not a WebSocket: put @lane.is_ws_upgrade_type above @lane.try_get_websocket_request"
+            )
+        message = await self.websocket.receive_message()
+        return None if message is None else WebSocketRequest(message.payload, message.opcode)
+
+    def close(self) -> None:
+        """End the connection."""
+        self._stream.close()

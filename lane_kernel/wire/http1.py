@@ -1,0 +1,287 @@
+"""HTTP/1.1 heads and chunked bodies, with the place of every part.
+
+Strict parsing for the server and the clients is done by Tornado in `lane_kernel.net`; what is here reads the same
+bytes leniently, so that each one can be shown with its name. A test holds that both agree.
+
+Source: RFC 9112.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from lane_kernel.errors import LaneError
+from lane_kernel.wire.spans import Family, Field, Span
+
+_HEAD_END = re.compile(rb"\r?\n\r?\n")
+_LINE = re.compile(rb"[^\n]*\n?")
+_REDACTED = frozenset({"cookie", "set-cookie", "authorization", "proxy-authorization"})
+_MEANINGS = {
+    "host": ("who is asked for", "RFC 9110 §7.2"),
+    "connection": ("what concerns this connection alone", "RFC 9110 §7.6.1"),
+    "upgrade": ("the protocol to change to", "RFC 9110 §7.8"),
+    "sec-websocket-key": ("16 random bytes, to prove that the answer is meant", "RFC 6455 §11.3.1"),
+    "sec-websocket-accept": ("derived from the key: the server understood", "RFC 6455 §11.3.3"),
+    "sec-websocket-version": ("the protocol's version, 13", "RFC 6455 §11.3.5"),
+    "sec-websocket-protocol": ("subprotocols", "RFC 6455 §11.3.4"),
+    "sec-websocket-extensions": ("extensions", "RFC 6455 §11.3.2"),
+    "origin": ("the page that asks", "RFC 6454 §7"),
+    "content-type": ("what the body is", "RFC 9110 §8.3"),
+    "content-length": ("bytes in the body", "RFC 9110 §8.6"),
+    "transfer-encoding": ("how the body is framed", "RFC 9112 §6.1"),
+    "accept": ("what the client takes", "RFC 9110 §12.5.1"),
+    "cache-control": ("whether it may be kept", "RFC 9111 §5.2"),
+    "last-event-id": ("the last event that the client saw", "WHATWG HTML §9.2.3"),
+    "user-agent": ("the client's program", "RFC 9110 §10.1.5"),
+}
+
+
+class ChunkError(LaneError):
+    """A chunked body is not framed as it has to be."""
+
+
+@dataclass(frozen=True, slots=True)
+class HeaderLine:
+    """One header line.
+
+    Attributes:
+        name: The field name, as written.
+        value: The field value without the white space around it.
+        name_span: Where the name stands.
+        value_span: Where the value stands.
+    """
+
+    name: str
+    value: str
+    name_span: Span
+    value_span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """A request's or a response's start line and header lines.
+
+    Attributes:
+        parts: The start line's three parts with their places: method, target, version; or version, status, reason.
+        headers: The header lines in the order they stand.
+        span: All of it, the empty line included.
+    """
+
+    parts: tuple[tuple[str, Span], ...]
+    headers: tuple[HeaderLine, ...]
+    span: Span
+
+    @property
+    def is_response(self) -> bool:
+        """Whether the start line is a status line."""
+        return self.parts[0][0].startswith("HTTP/")
+
+    @property
+    def method(self) -> str:
+        """A request's method."""
+        return self.parts[0][0]
+
+    @property
+    def target(self) -> str:
+        """A request's target."""
+        return self.parts[1][0]
+
+    @property
+    def status(self) -> int:
+        """A response's status, or 0 where it is not a number."""
+        text = self.parts[1][0]
+        return int(text) if text.isascii() and text.isdigit() else 0
+
+    @property
+    def reason(self) -> str:
+        """A response's reason phrase."""
+        return self.parts[2][0]
+
+    def first(self, name: str) -> str | None:
+        """The first value of a header, or None."""
+        return next((line.value for line in self.headers if line.name.lower() == name.lower()), None)
+
+
+def find_head_end(data: bytes | bytearray) -> int | None:
+    """Where the first byte after a head stands, or None where the head has not ended."""
+    match = _HEAD_END.search(data)
+    return None if match is None else match.end()
+
+
+def parse_head(data: bytes, offset: int = 0) -> Head:
+    """Read a head leniently: whatever stands there gets a place.
+
+    Args:
+        data: The head's bytes, up to and with its empty line.
+        offset: Where the head begins in its direction's stream.
+    """
+    lines = [match for match in _LINE.finditer(data) if match.group()]
+    parts = _parse_start_line(lines[0].group(), offset) if lines else _parse_start_line(b"", offset)
+    headers = [
+        _parse_header_line(match.group(), offset + match.start()) for match in lines[1:] if match.group().strip(b"\r\n")
+    ]
+    return Head(parts, tuple(headers), Span(offset, offset + len(data)))
+
+
+def _parse_start_line(line: bytes, offset: int) -> tuple[tuple[str, Span], ...]:
+    bare = line.rstrip(b"\r\n")
+    parts: list[tuple[str, Span]] = []
+    start = 0
+    for last in (False, False, True):
+        stop = len(bare) if last or (found := bare.find(b" ", start)) < 0 else found
+        parts.append((bare[start:stop].decode("latin-1"), Span(offset + start, offset + stop)))
+        start = min(stop + 1, len(bare))
+    return tuple(parts)
+
+
+def _parse_header_line(line: bytes, offset: int) -> HeaderLine:
+    bare = line.rstrip(b"\r\n")
+    colon = bare.find(b":")
+    if colon < 0:
+        colon = len(bare)
+    rest = bare[colon + 1 :]
+    value = rest.strip(b" \t")
+    start = offset + colon + 1 + (len(rest) - len(rest.lstrip(b" \t"))) if value else offset + len(bare)
+    return HeaderLine(
+        bare[:colon].decode("latin-1"),
+        value.decode("latin-1"),
+        Span(offset, offset + colon),
+        Span(start, start + len(value)),
+    )
+
+
+def is_secret(name: str) -> bool:
+    """Whether a header's value must not be shown without being asked for."""
+    return name.lower() in _REDACTED
+
+
+def describe_head(data: bytes, offset: int = 0) -> tuple[Field, ...]:
+    """Name every part of a head; the fields' spans tile it without gap or overlap.
+
+    Args:
+        data: The head's bytes, up to and with its empty line.
+        offset: Where the head begins in its direction's stream.
+    """
+    head = parse_head(data, offset)
+    names = ("version", "status", "reason") if head.is_response else ("method", "target", "version")
+    clause = "RFC 9112 §4" if head.is_response else "RFC 9112 §3"
+    fields = [
+        Field(name, span, text, text, "", clause, Family.HTTP_START)
+        for name, (text, span) in zip(names, head.parts, strict=True)
+        if len(span)
+    ]
+    for line in head.headers:
+        meaning, where = _MEANINGS.get(line.name.lower(), ("", "RFC 9110 §5"))
+        if len(line.name_span):
+            fields.append(
+                Field("field name", line.name_span, line.name, line.name, "", "RFC 9112 §5", Family.HTTP_NAME)
+            )
+        if len(line.value_span):
+            fields.append(Field(line.name, line.value_span, line.value, line.value, meaning, where, Family.HTTP_VALUE))
+    return fill_gaps(fields, data, offset)
+
+
+def fill_gaps(fields: list[Field], data: bytes, offset: int) -> tuple[Field, ...]:
+    """Put a field of delimiters wherever the fields leave bytes without a name.
+
+    Args:
+        fields: Fields in the order of their bytes.
+        data: The bytes that all of them stand in.
+        offset: Where data begins in its direction's stream.
+    """
+    tiled: list[Field] = []
+    position = offset
+    for field in fields:
+        if field.span.start > position:
+            tiled.append(_delimiter(data, offset, position, field.span.start))
+        tiled.append(field)
+        position = field.span.stop
+    if position < offset + len(data):
+        tiled.append(_delimiter(data, offset, position, offset + len(data)))
+    return tuple(tiled)
+
+
+def _delimiter(data: bytes, offset: int, start: int, stop: int) -> Field:
+    raw = data[start - offset : stop - offset]
+    shown = raw.decode("latin-1").replace("\r", "␍").replace("\n", "␊").replace(" ", "␠").replace("\t", "␉")
+    return Field("delimiter", Span(start, stop), raw, shown, "", "RFC 9112 §2.1", Family.DELIMITER)
+
+
+class ChunkedDecoder:
+    """An incremental reader of a chunked body.
+
+    Source: RFC 9112 §7.1.
+
+    Attributes:
+        is_finished: Whether the last chunk and the trailers have been read.
+    """
+
+    def __init__(self, max_line: int = 8192) -> None:
+        """Begin before the first chunk.
+
+        Args:
+            max_line: The bound on a chunk-size line and on a trailer line in bytes.
+        """
+        self.is_finished = False
+        self._max_line = max_line
+        self._line = bytearray()
+        self._left = 0
+        self._expect = "size"
+
+    def feed(self, data: bytes, offset: int = 0) -> list[tuple[int, bytes]]:
+        """Take the body's data out of its framing.
+
+        Args:
+            data: The next bytes of the connection.
+            offset: Where they begin in their direction's stream.
+
+        Returns:
+            Pieces of the body, each with its place in the stream.
+
+        Raises:
+            ChunkError: The framing is wrong.
+        """
+        pieces: list[tuple[int, bytes]] = []
+        self.consumed = 0
+        position = 0
+        while position < len(data) and not self.is_finished:
+            if self._expect == "data":
+                taken = data[position : position + self._left]
+                pieces.append((offset + position, taken))
+                position += len(taken)
+                self._left -= len(taken)
+                if not self._left:
+                    self._expect = "line break"
+                continue
+            newline = data.find(b"\n", position)
+            stop = len(data) if newline < 0 else newline + 1
+            self._line += data[position:stop]
+            position = stop
+            if len(self._line) > self._max_line:
+                raise ChunkError(f"a line of a chunked body is longer than {self._max_line} bytes")
+            if newline >= 0:
+                line = bytes(self._line).strip()
+                self._line.clear()
+                self._take_line(line)
+        self.consumed = position
+        return pieces
+
+    consumed = 0
+    """How many of the bytes last fed belong to this body; the others follow it."""
+
+    def _take_line(self, line: bytes) -> None:
+        if self._expect == "line break":
+            if line:
+                raise ChunkError(
+                    f"a chunk is longer than its size says: {line[:20]!r} stands where a line break should"
+                )
+            self._expect = "size"
+        elif self._expect == "size":
+            text = line.split(b";", 1)[0].strip()
+            if not re.fullmatch(rb"[0-9A-Fa-f]{1,16}", text):
+                raise ChunkError(f"a chunk size is hexadecimal digits, not {text[:20]!r}")
+            self._left = int(text, 16)
+            self._expect = "data" if self._left else "trailer"
+        elif not line:
+            self.is_finished = True
