@@ -8,13 +8,16 @@ import socket
 from collections.abc import Callable
 from typing import Any
 
-from tornado.netutil import bind_sockets
 from tornado.tcpserver import TCPServer
 
 from lane_kernel.capture import Store
 from lane_kernel.errors import LaneError
 from lane_kernel.net.stream import RecordedStream
 from lane_kernel.sides import Side
+
+
+BACKLOG = 128
+"""Connections that may wait to be accepted; Tornado's own default."""
 
 
 class ListenError(LaneError):
@@ -53,11 +56,13 @@ class Listener(TCPServer):
             ListenError: The port is in use, or the address is not this machine's.
         """
         try:
-            sockets = bind_sockets(port, host)
+            # Tornado's bind_sockets leaves its socket open where the port is in use.
+            listening = socket.create_server((host, port), family=_family(host), backlog=BACKLOG)
         except OSError as error:
             raise ListenError(_why(error, host, port)) from error
-        self.port = sockets[0].getsockname()[1]
-        contextvars.Context().run(self.add_sockets, sockets)
+        listening.setblocking(False)
+        self.port = listening.getsockname()[1]
+        contextvars.Context().run(self.add_sockets, [listening])
 
     def _handle_connection(self, connection: socket.socket, address: Any) -> None:  # noqa: ARG002 - Tornado's signature
         # TCPServer makes plain IOStreams here and offers no other place to make one's own.
@@ -68,6 +73,10 @@ class Listener(TCPServer):
             connection.close()
             return
         self._accept(stream)
+
+
+def _family(host: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in host else socket.AF_INET
 
 
 def _why(error: OSError, host: str, port: int) -> str:

@@ -227,11 +227,11 @@ class _FrameReader:
         end = at + len(data)
         position = 0
         if self._open is not None:
-            start, stop, header = self._open
+            start, stop, opened = self._open
             if end < stop:
                 return
             self._open = None
-            yield self._row(start, stop, header)
+            yield self._row(start, stop, opened)
             position = stop - at
         elif self._pending:
             at = self._pending_at

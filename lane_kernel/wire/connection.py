@@ -210,13 +210,13 @@ class WebSocketConnection:
             What happened, in order. After a `Failed` or the second Close nothing more is read.
         """
         events: list[Event] = []
-        if self.state is State.CLOSED:
+        if self.is_finished:
             return events
         buffer = self._buffer
         buffer += data
         position = 0
         try:
-            while self.state is not State.CLOSED:
+            while not self.is_finished:
                 header = decode_header(buffer, position)
                 if header is None:
                     break

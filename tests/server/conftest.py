@@ -1,0 +1,23 @@
+"""A server of its own for each test."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from lane_kernel.capture import Store
+from lane_kernel.server import Server
+
+
+@pytest.fixture
+async def server(request: pytest.FixtureRequest) -> AsyncIterator[Server]:
+    """A running server without routes; after the test nothing of it is left."""
+    made = Server(request.node.name, store=Store())
+    await made.start()
+    yield made
+    await made.stop()
+    assert not made.connections
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    assert not [task for task in others if "lane_kernel" in repr(task.get_coro())]

@@ -1,0 +1,192 @@
+"""Requests over real sockets: keep-alive, pipelining, wrong requests, wrong upgrades, who may ask."""
+
+from __future__ import annotations
+
+import pytest
+
+from lane_kernel.server import Server, ServerHook, Status
+from lane_kernel.wire.http1 import parse_head
+from tests.server.raw import HANDSHAKE, raw
+
+GET = b"GET %s HTTP/1.1\r\nHost: localhost\r\n\r\n"
+
+
+@pytest.fixture
+def pages(server: Server) -> Server:
+    @server.route("/hello")
+    class Hello(ServerHook):
+        async def handle(self, stream, ctx):
+            await stream.send(ctx.response.set_body("hello").build())
+            return Status.CONTINUE
+
+    @server.route("/body")
+    async def body(stream, ctx):
+        ctx.response.set_body(ctx.request.body)
+
+    @server.route("/fail")
+    async def fail(stream, ctx):
+        raise KeyError("missing")
+
+    @server.websocket("/ws")
+    async def ws(ws):
+        await ws.send("hi")
+
+    return server
+
+
+async def test_many_requests_on_one_connection_pipelined(pages: Server) -> None:
+    """RFC 9112 §9.3.2."""
+    async with raw(pages) as peer:
+        await peer.send(GET % b"/hello" * 3)
+        for _ in range(3):
+            head = parse_head(await peer.head())
+            assert (head.status, head.first("Content-Length")) == (200, "5")
+            assert await peer.exactly(5) == b"hello"
+
+
+@pytest.mark.parametrize(
+    "request_bytes",
+    [
+        b"GET /hello HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
+        b"GET /hello HTTP/1.0\r\n\r\n",
+    ],
+    ids=["close", "HTTP/1.0"],
+)
+async def test_a_client_that_wants_no_more_gets_the_end(pages: Server, request_bytes: bytes) -> None:
+    """RFC 9112 §9.3."""
+    async with raw(pages) as peer:
+        await peer.send(request_bytes)
+        assert (await peer.rest()).endswith(b"hello")
+
+
+async def test_what_a_handler_does_not_send_is_sent_for_it(pages: Server) -> None:
+    async with raw(pages) as peer:
+        await peer.send(b"POST /body HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3\r\n\r\nabc")
+        await peer.head()
+        assert await peer.exactly(3) == b"abc"
+        chunked = b"POST /body HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
+        chunked += b"2\r\nde\r\n1;x=y\r\nf\r\n0\r\n\r\n"
+        await peer.send(chunked + GET % b"/hello")
+        await peer.head()
+        assert await peer.exactly(3) == b"def"
+        await peer.head()
+        assert await peer.exactly(5) == b"hello"
+
+
+@pytest.mark.parametrize(
+    ("request_bytes", "status", "word"),
+    [
+        pytest.param(b"nonsense\r\n\r\n", 400, "malformed", id="no request"),
+        pytest.param(b"GET /hello HTTP/1.1\r\n\r\n", 400, "Host", id="no Host"),
+        pytest.param(b"GET /hello HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", 400, "Host", id="two Hosts"),
+        pytest.param(b"GET /hello HTTP/1.1\r\nHost: localhost\r\nX y\r\n\r\n", 400, "malformed", id="no colon"),
+        pytest.param(b"GET /hello HTTP/2.0\r\nHost: localhost\r\n\r\n", 505, "HTTP/1.1", id="HTTP/2"),
+        pytest.param(b"GET / HTTP/1.1\r\nHost: localhost\r\nX: " + b"x" * 40_000, 431, "bound", id="large head"),
+        pytest.param(
+            b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 999999999999\r\n\r\n", 413, "bound", id="large body"
+        ),
+        pytest.param(b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: x\r\n\r\n", 400, "number", id="length x"),
+        pytest.param(
+            b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
+            400,
+            "not both",
+            id="two framings",
+        ),
+        pytest.param(
+            b"POST / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: gzip\r\n\r\n", 501, "gzip", id="unknown coding"
+        ),
+        pytest.param(
+            b"POST / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+            400,
+            "hexadecimal",
+            id="chunk",
+        ),
+    ],
+)
+async def test_a_malformed_request_is_answered_clearly_and_harms_nobody(
+    pages: Server, request_bytes: bytes, status: int, word: str
+) -> None:
+    async with raw(pages) as neighbour, raw(pages) as peer:
+        await neighbour.send(GET % b"/hello")
+        assert (await neighbour.head()).startswith(b"HTTP/1.1 200")
+        await peer.send(request_bytes)
+        answer = await peer.rest()
+        assert int(answer.split(b" ")[1]) == status
+        assert word in answer.decode()
+        await neighbour.exactly(5)
+        assert await neighbour.status(GET % b"/hello") == 200
+    assert word in pages.log.records[-1].text
+    pages.check()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "status", "word"),
+    [
+        (b"Upgrade: websocket\r\n", b"", 426, "WebSocket"),
+        (b"GET", b"POST", 405, "GET"),
+        (b"Connection: Upgrade\r\n", b"", 400, "Connection"),
+        (b"Version: 13", b"Version: 8", 426, "13"),
+        (b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n", b"", 400, "Key"),
+        (b"dGhlIHNhbXBsZSBub25jZQ==", b"short", 400, "base64"),
+        (b"HTTP/1.1", b"HTTP/1.0", 505, "HTTP/1.1"),
+    ],
+)
+async def test_a_wrong_upgrade_says_what_is_wrong(
+    pages: Server, old: bytes, new: bytes, status: int, word: str
+) -> None:
+    """RFC 6455 §4.2.1 and §4.4."""
+    async with raw(pages) as peer:
+        await peer.send((HANDSHAKE % b"/ws").replace(old, new))
+        answer = (await peer.rest()).decode()
+        assert int(answer.split(" ")[1]) == status
+        assert word in answer
+        if status == 426:
+            assert "Upgrade: websocket" in answer
+
+
+async def test_an_unknown_path_names_the_routes(pages: Server) -> None:
+    async with raw(pages) as peer:
+        await peer.send(GET % b"/nowhere")
+        head = parse_head(await peer.head())
+        body = await peer.exactly(int(head.first("Content-Length") or 0))
+        assert head.status == 404
+        assert b"/hello" in body
+
+
+async def test_a_handler_that_raises_is_answered_with_500(pages: Server) -> None:
+    async with raw(pages) as peer:
+        await peer.send(GET % b"/fail")
+        assert b" 500 " in await peer.rest()
+    with pytest.raises(ExceptionGroup, match="1 failure"):
+        pages.check()
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        (b"Host: localhost:1", 200),
+        (b"Host: [::1]:80", 200),
+        (b"Host: 192.168.0.7", 200),
+        (b"Host: evil.example", 403),
+        (b"Host: localhost\r\nOrigin: http://localhost:8888", 200),
+        (b"Host: localhost\r\nOrigin: http://127.0.0.1:8888", 200),
+        (b"Host: localhost\r\nOrigin: https://evil.example", 403),
+        (b"Host: localhost\r\nOrigin: null", 403),
+        (b"Host: localhost\r\nSec-Fetch-Site: cross-site", 403),
+    ],
+    ids=str,
+)
+async def test_only_pages_that_belong_here_may_ask(pages: Server, headers: bytes, status: int) -> None:
+    async with raw(pages) as peer:
+        assert await peer.status(b"GET /hello HTTP/1.1\r\n" + headers + b"\r\n\r\n") == status
+
+
+async def test_the_refusal_says_how_to_allow_an_origin(pages: Server) -> None:
+    request = b"GET /hello HTTP/1.1\r\nHost: localhost\r\nOrigin: https://lab.example\r\n\r\n"
+    async with raw(pages) as peer:
+        await peer.send(request)
+        assert b"server.allowed_origins.add('https://lab.example')" in await peer.rest()
+    pages.allowed_origins.add("https://lab.example")
+    async with raw(pages) as peer:
+        await peer.send(request)
+        assert parse_head(await peer.head()).first("Access-Control-Allow-Origin") == "https://lab.example"
