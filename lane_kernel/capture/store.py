@@ -113,16 +113,21 @@ class _Segment:
     def __len__(self) -> int:
         return len(self.tracks)
 
-    def data(self, row: int) -> bytes:
-        stop = self.starts[row + 1] if row + 1 < len(self.starts) else len(self.arena)
-        return bytes(self.arena[self.starts[row] : stop])
+    def data(self, row: int, start: int = 0, stop: int | None = None) -> bytes:
+        """A chunk's bytes, or a range of them; no more of it is copied."""
+        first = self.starts[row]
+        last = self.starts[row + 1] if row + 1 < len(self.starts) else len(self.arena)
+        if stop is not None:
+            last = min(last, first + stop)
+        return bytes(self.arena[first + start : last])
 
 
 class Store:
     """An append-only, bounded record of bytes and notes, in one order.
 
     Attributes:
-        budget: How many bytes are kept at the most; the oldest go first.
+        budget: How many bytes are kept at the most; the oldest go first, some together. A chunk that is larger than
+            this by itself is not kept.
         started_ns: The monotonic clock when the store began.
         started_wall_ns: The wall clock then, in nanoseconds since 1970.
         next: The sequence number of the next record.
@@ -144,6 +149,7 @@ class Store:
         self.size = 0
         self.dropped = 0
         self.dropped_bytes = 0
+        self._segment_size = min(_SEGMENT, budget // 8)
         self._segment = _Segment(0)
         self._segments: deque[_Segment] = deque([self._segment])
         self._connections: list[Connection] = []
@@ -196,7 +202,7 @@ class Store:
         """
         track = connection.number * 2 - 2 + (direction is Direction.TO_CLIENT)
         segment = self._segment
-        if len(segment.arena) >= _SEGMENT:
+        if len(segment.arena) >= self._segment_size:
             segment = self._begin_segment()
         length = len(data)
         segment.tracks.append(track)
@@ -235,7 +241,9 @@ class Store:
         return self._segment
 
     def _forget(self) -> None:
-        while self.size > self.budget and len(self._segments) > 1:
+        while self.size > self.budget:
+            if len(self._segments) == 1:
+                self._begin_segment()
             old = self._segments.popleft()
             self.size -= len(old.arena)
             self.dropped_bytes += len(old.arena)
@@ -301,7 +309,7 @@ class Store:
                 break
             if not parts and offset > start:
                 return None
-            parts.append(segment.data(sequence - segment.first)[max(start - offset, 0) : stop - offset])
+            parts.append(segment.data(sequence - segment.first, max(start - offset, 0), stop - offset))
         if not parts and start < min(stop, self._lengths[track]):
             return None
         return b"".join(parts)

@@ -7,7 +7,7 @@ from enum import Enum
 
 from lane_kernel.capture import Connection, Note, Store
 from lane_kernel.sides import Direction
-from lane_kernel.wire.eventstream import Block, Event, describe_event_stream
+from lane_kernel.wire.eventstream import Block, Event, describe_block
 from lane_kernel.wire.frames import (
     FrameHeader,
     Opcode,
@@ -134,7 +134,7 @@ class Entry:
             return _glance_block(self.detail)
         if isinstance(self.detail, Note):
             return self.detail.text, _printable(str(self.detail.detail.get("preview", "")))
-        what = self.detail if isinstance(self.detail, str) else self.kind.value
+        what = _printable(self.detail) if isinstance(self.detail, str) else self.kind.value
         if self.kind is EntryKind.BODY:
             return what, _printable((self._read(self.connection, _PEEK) or b"").decode(errors="replace"))
         return what, ""
@@ -160,18 +160,18 @@ class Entry:
 
     @property
     def fields(self) -> tuple[Field, ...]:
-        """Every part with its name and place; they tile the span."""
-        if self.span is None:
+        """Every part with its name and place; they tile the span. Empty where its bytes are forgotten."""
+        if self.span is None or not (data := self.data):
             return ()
-        data, start = self.data, self.span.start
+        start = self.span.start
         if self.kind is EntryKind.FRAME:
             return describe_frame(data, start)
         if self.kind in (EntryKind.REQUEST, EntryKind.RESPONSE):
             return describe_head(data, start)
-        if self.kind in (EntryKind.EVENT, EntryKind.COMMENT):
-            return describe_event_stream(data, start)
+        if isinstance(self.detail, Block):
+            return describe_block(data, self.detail)
         text = data.decode(errors="replace")
-        return (Field("bytes", self.span, data, repr(text), self.what, "RFC 9112 §6", Family.PAYLOAD),) if data else ()
+        return (Field("bytes", self.span, data, repr(text), self.what, "RFC 9112 §6", Family.PAYLOAD),)
 
     @property
     def findings(self) -> tuple[Finding, ...]:

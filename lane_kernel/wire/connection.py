@@ -246,8 +246,6 @@ class WebSocketConnection:
         if self.state is State.CLOSED:
             return []
         self.state = State.CLOSED
-        if self._close_received:
-            return []
         self.close_code = 1006
         return [Closed(1006, "")]
 
@@ -299,7 +297,8 @@ class WebSocketConnection:
         try:
             self._utf8.decode(payload, final)
         except UnicodeDecodeError as error:
-            where = at + max(error.start - waiting, 0)
+            # Where an empty last fragment leaves a character unfinished, the last byte of its header stands in.
+            where = min(at + max(error.start - waiting, 0), at + len(payload) - 1)
             raise ProtocolError(rules.INVALID_UTF8, Span(where, where + 1), "text that is not UTF-8") from error
 
     def _receive_close(self, payload: bytes, at: int) -> Closed:

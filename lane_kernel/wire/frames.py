@@ -5,6 +5,7 @@ Source: RFC 6455 §5.
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import IntEnum
@@ -199,10 +200,18 @@ def is_close_code_allowed(code: int) -> bool:
     return (1000 <= code <= 1014 and code not in (1004, 1005, 1006)) or 3000 <= code <= 4999
 
 
-def first_invalid_utf8(data: bytes) -> int | None:
-    """Where the first byte stands that keeps data from being UTF-8, or None where all of it is."""
+def first_invalid_utf8(data: bytes, *, is_whole: bool = True) -> int | None:
+    """Find the first byte that keeps data from being UTF-8.
+
+    Args:
+        data: The text's bytes.
+        is_whole: Whether the text ends with them; otherwise its last character may be cut short.
+
+    Returns:
+        The byte's place in data, or None where all of it is UTF-8.
+    """
     try:
-        data.decode()
+        codecs.utf_8_decode(data, "strict", is_whole)
     except UnicodeDecodeError as error:
         return error.start
     return None
@@ -320,12 +329,14 @@ def judge_frame(data: bytes, sender: Side, offset: int = 0, rsv_allowed: int = 0
         return ()
     whole = Span(offset, offset + header.size)
     found = [Finding(rule, whole, text) for rule, text in judge_header(header, sender, rsv_allowed)]
-    if header.opcode == Opcode.CLOSE and header.length <= 125:
+    payload = _payload(data, header)
+    is_whole = len(payload) == header.length
+    if header.opcode == Opcode.CLOSE and header.length <= 125 and is_whole:
         body = offset + header.size
-        for rule, span, text in judge_close(_payload(data, header)):
+        for rule, span, text in judge_close(payload):
             found.append(Finding(rule, Span(body + span.start, body + span.stop), text))
     elif header.opcode == Opcode.TEXT and header.fin and not header.rsv:
-        where = first_invalid_utf8(_payload(data, header))
+        where = first_invalid_utf8(payload, is_whole=is_whole)
         if where is not None:
             at = offset + header.size + where
             found.append(Finding(rules.INVALID_UTF8, Span(at, at + 1), f"byte {where} of the text is not UTF-8"))
@@ -346,8 +357,8 @@ def payload_of(data: bytes) -> bytes:
 def describe_frame(data: bytes, offset: int = 0) -> tuple[Field, ...]:
     """Name every bit of the frame that data begins with.
 
-    The fields' spans tile the frame without gap or overlap; where data ends early, the fields end with the last that
-    is whole.
+    The fields' spans tile the frame without gap or overlap. Where data ends in the payload, the last field says how
+    much is missing; where it ends in the header, there are no fields.
 
     Args:
         data: The frame's bytes.
@@ -428,17 +439,8 @@ def _payload_fields(data: bytes, header: FrameHeader, start: int) -> list[Field]
     cut = f"; {missing:,} more declared but not there" if missing else ""
     if header.opcode == Opcode.CLOSE and len(payload) >= 2:
         code = int.from_bytes(payload[:2], "big")
-        fields = [
-            Field(
-                "close code",
-                Span(start, start + 2),
-                code,
-                str(code),
-                close_code_name(code),
-                "RFC 6455 §7.4",
-                Family.CLOSE,
-            )
-        ]
+        name = close_code_name(code) + (cut if len(payload) == 2 else "")
+        fields = [Field("close code", Span(start, start + 2), code, str(code), name, "RFC 6455 §7.4", Family.CLOSE)]
         if len(payload) > 2:
             reason = payload[2:].decode(errors="replace")
             span = Span(start + 2, start + len(payload))

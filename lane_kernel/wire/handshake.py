@@ -9,11 +9,13 @@ import base64
 import binascii
 import hashlib
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lane_kernel.errors import LaneError
 
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
 Headers = Sequence[tuple[str, str]]
@@ -164,10 +166,22 @@ def build_head(start_line: str, headers: Headers) -> bytes:
     """Build an HTTP/1.1 head.
 
     Raises:
-        HandshakeError: A name or value holds a line break, which would begin another line.
+        HandshakeError: The start line or a value holds a line break, which would begin another line, NUL, or what
+            Latin-1 does not have; or a name is not a token.
+
+    Source: RFC 9112 §2.1; RFC 9110 §5.1 and §5.5.
     """
+    _check_line("the start line", start_line)
     for name, value in headers:
-        if any(character in name + value for character in "\r\n\0"):
-            raise HandshakeError(500, f"header {name!r} holds a line break or NUL: {value!r}")
+        if not _TOKEN.fullmatch(name):
+            raise HandshakeError(500, f"a header's name is letters, digits and !#$%&'*+-.^_`|~, not {name!r}")
+        _check_line(f"header {name}", value)
     lines = [start_line, *(f"{name}: {value}" for name, value in headers)]
     return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
+
+
+def _check_line(what: str, text: str) -> None:
+    if any(character in text for character in "\r\n\0"):
+        raise HandshakeError(500, f"{what} holds a line break or NUL: {text!r}")
+    if any(character > "\xff" for character in text):
+        raise HandshakeError(500, f"{what} holds a character that a head cannot: {text!r}; encode it first")

@@ -38,7 +38,15 @@ _MEANINGS = {
 
 
 class ChunkError(LaneError):
-    """A chunked body is not framed as it has to be."""
+    """A chunked body is not framed as it has to be.
+
+    Attributes:
+        pieces: What the same bytes gave of the body before they went wrong.
+    """
+
+    def __init__(self, text: str, pieces: tuple[tuple[int, bytes], ...] = ()) -> None:
+        super().__init__(text)
+        self.pieces = pieces
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,9 +111,14 @@ class Head:
         return next((line.value for line in self.headers if line.name.lower() == name.lower()), None)
 
 
-def find_head_end(data: bytes | bytearray) -> int | None:
-    """Where the first byte after a head stands, or None where the head has not ended."""
-    match = _HEAD_END.search(data)
+def find_head_end(data: bytes | bytearray, searched: int = 0) -> int | None:
+    """Where the first byte after a head stands, or None where the head has not ended.
+
+    Args:
+        data: Bytes that begin with a head.
+        searched: How many of them have been searched before, in vain.
+    """
+    match = _HEAD_END.search(data, max(searched - 3, 0))
     return None if match is None else match.end()
 
 
@@ -116,12 +129,11 @@ def parse_head(data: bytes, offset: int = 0) -> Head:
         data: The head's bytes, up to and with its empty line.
         offset: Where the head begins in its direction's stream.
     """
-    lines = [match for match in _LINE.finditer(data) if match.group()]
-    parts = _parse_start_line(lines[0].group(), offset) if lines else _parse_start_line(b"", offset)
-    headers = [
-        _parse_header_line(match.group(), offset + match.start()) for match in lines[1:] if match.group().strip(b"\r\n")
-    ]
-    return Head(parts, tuple(headers), Span(offset, offset + len(data)))
+    # Empty lines before the start line are passed over, too (RFC 9112 §2.2).
+    lines = [(match.group(), offset + match.start()) for match in _LINE.finditer(data) if match.group().strip(b"\r\n")]
+    first, at = lines[0] if lines else (b"", offset)
+    headers = tuple(_parse_header_line(line, at) for line, at in lines[1:])
+    return Head(_parse_start_line(first, at), headers, Span(offset, offset + len(data)))
 
 
 def _parse_start_line(line: bytes, offset: int) -> tuple[tuple[str, Span], ...]:
@@ -243,6 +255,14 @@ class ChunkedDecoder:
             ChunkError: The framing is wrong.
         """
         pieces: list[tuple[int, bytes]] = []
+        try:
+            self._feed(data, offset, pieces)
+        except ChunkError as error:
+            error.pieces = tuple(pieces)
+            raise
+        return pieces
+
+    def _feed(self, data: bytes, offset: int, pieces: list[tuple[int, bytes]]) -> None:
         self.consumed = 0
         position = 0
         while position < len(data) and not self.is_finished:
@@ -265,7 +285,6 @@ class ChunkedDecoder:
                 self._line.clear()
                 self._take_line(line)
         self.consumed = position
-        return pieces
 
     consumed = 0
     """How many of the bytes last fed belong to this body; the others follow it."""
