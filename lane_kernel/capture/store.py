@@ -17,6 +17,10 @@ BUDGET = 256 * 1024 * 1024
 """Default bound on the bytes that a store keeps."""
 
 _SEGMENT = 1024 * 1024
+_SEGMENT_RECORDS = 16 * 1024
+_BYTES_PER_RECORD = 64
+"""A record costs about 36 bytes besides its data, a note more: small ones are bounded by their number."""
+
 _NOTE = 0xFFFFFFFF
 
 
@@ -126,8 +130,8 @@ class Store:
     """An append-only, bounded record of bytes and notes, in one order.
 
     Attributes:
-        budget: How many bytes are kept at the most; the oldest go first, some together. A chunk that is larger than
-            this by itself is not kept.
+        budget: How many bytes are kept at the most, and so many records as 64 bytes each would fill it; the oldest go
+            first, some together. A chunk that is larger than this by itself is not kept.
         started_ns: The monotonic clock when the store began.
         started_wall_ns: The wall clock then, in nanoseconds since 1970.
         next: The sequence number of the next record.
@@ -150,6 +154,8 @@ class Store:
         self.dropped = 0
         self.dropped_bytes = 0
         self._segment_size = min(_SEGMENT, budget // 8)
+        self._max_records = max(budget // _BYTES_PER_RECORD, 8)
+        self._segment_records = min(_SEGMENT_RECORDS, self._max_records // 8)
         self._segment = _Segment(0)
         self._segments: deque[_Segment] = deque([self._segment])
         self._connections: list[Connection] = []
@@ -201,9 +207,7 @@ class Store:
             data: The bytes; they are copied.
         """
         track = connection.number * 2 - 2 + (direction is Direction.TO_CLIENT)
-        segment = self._segment
-        if len(segment.arena) >= self._segment_size:
-            segment = self._begin_segment()
+        segment = self._roomy_segment()
         length = len(data)
         segment.tracks.append(track)
         segment.times.append(time.monotonic_ns() - self.started_ns)
@@ -226,7 +230,7 @@ class Store:
             text: The note in one line.
             detail: What a reader may want besides.
         """
-        segment = self._segment
+        segment = self._roomy_segment()
         moment = self.now_ns()
         segment.notes[self.next] = Note(self.next, kind, connection, moment, text, detail)
         segment.tracks.append(_NOTE)
@@ -235,13 +239,22 @@ class Store:
         segment.starts.append(len(segment.arena))
         self.next += 1
 
+    def _roomy_segment(self) -> _Segment:
+        segment = self._segment
+        if len(segment.arena) < self._segment_size and len(segment.tracks) < self._segment_records:
+            return segment
+        segment = self._begin_segment()
+        if self.next - self.first > self._max_records:
+            self._forget()
+        return segment
+
     def _begin_segment(self) -> _Segment:
         self._segment = _Segment(self.next)
         self._segments.append(self._segment)
         return self._segment
 
     def _forget(self) -> None:
-        while self.size > self.budget:
+        while self.size > self.budget or self.next - self.first > self._max_records:
             if len(self._segments) == 1:
                 self._begin_segment()
             old = self._segments.popleft()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from types import TracebackType
 from typing import Self
 
@@ -18,7 +18,7 @@ from lane_kernel.errors import LaneError
 from lane_kernel.net.dial import CONNECT_TIMEOUT, Target, dial
 from lane_kernel.net.heads import read_response_head
 from lane_kernel.net.stream import RecordedStream, StreamClosedError
-from lane_kernel.wire.eventstream import Event, EventStreamParser
+from lane_kernel.wire.eventstream import Block, Event, EventStreamError, EventStreamParser
 from lane_kernel.wire.handshake import build_head
 from lane_kernel.wire.http1 import ChunkedDecoder, ChunkError
 
@@ -66,6 +66,7 @@ class EventSource:
         self._events: deque[Event] = deque()
         self._reading: asyncio.Future[bytes] | None = None
         self._ended = False
+        self._failure: ChunkError | EventStreamError | None = None
 
     @property
     def last_event_id(self) -> str:
@@ -146,7 +147,11 @@ class EventSource:
             self._ended = True
             return
         for piece in self._unframe(data):
-            self._events.extend(block.event for block in self._parser.feed(piece) if block.event is not None)
+            self._parse(piece)
+        if self._failure is not None:
+            failure, self._failure = self._failure, None
+            self.close()
+            raise EventSourceError(f"{self.url}: {failure}") from failure
         if self._left == 0 or (self._chunked is not None and self._chunked.is_finished):
             self.close()
 
@@ -159,8 +164,17 @@ class EventSource:
         try:
             return [piece for _, piece in self._chunked.feed(data)]
         except ChunkError as error:
-            self.close()
-            raise EventSourceError(f"{self.url}: {error}") from error
+            self._failure = error
+            return [piece for _, piece in error.pieces]
+
+    def _parse(self, piece: bytes) -> None:
+        """Take in the events of a piece; what came before a failure is kept."""
+        try:
+            blocks: Sequence[Block] = self._parser.feed(piece)
+        except EventStreamError as error:
+            self._failure = self._failure or error
+            blocks = error.blocks
+        self._events.extend(block.event for block in blocks if block.event is not None)
 
     async def __aiter__(self) -> AsyncIterator[Event]:
         """Yield events until the stream ends."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 from lane_kernel.capture import Connection, Note, Store
@@ -18,7 +18,7 @@ from lane_kernel.wire.frames import (
     opcode_name,
     payload_of,
 )
-from lane_kernel.wire.http1 import describe_head
+from lane_kernel.wire.http1 import describe_head, redact_head
 from lane_kernel.wire.rules import Finding
 from lane_kernel.wire.spans import Family, Field, Span
 
@@ -56,6 +56,7 @@ class Entry:
         span: Its bytes in its direction's stream; None where it is not bytes.
         detail: What the dissector kept of it.
         seen: The findings of its place in the conversation.
+        is_redacted: Whether cookies and credentials are overwritten in its bytes and fields.
     """
 
     store: Store
@@ -67,6 +68,11 @@ class Entry:
     span: Span | None
     detail: object
     seen: tuple[Finding, ...] = ()
+    is_redacted: bool = False
+
+    def redacted(self) -> Entry:
+        """The same entry fit to be shown and saved: cookies and credentials overwritten, every byte in its place."""
+        return replace(self, is_redacted=True)
 
     def _read(self, connection: Connection | None, limit: int | None = None) -> bytes | None:
         if self.span is None or self.direction is None or connection is None:
@@ -77,7 +83,11 @@ class Entry:
     @property
     def data(self) -> bytes:
         """Its raw bytes, as the observing end saw them; empty where it is not bytes or they are forgotten."""
-        return self._read(self.connection) or b""
+        return self._show(self._read(self.connection)) or b""
+
+    def _show(self, data: bytes | None) -> bytes | None:
+        is_head = self.kind in (EntryKind.REQUEST, EntryKind.RESPONSE)
+        return redact_head(data) if data and self.is_redacted and is_head else data
 
     @property
     def peer_data(self) -> bytes | None:
@@ -85,7 +95,7 @@ class Entry:
         if self.connection is None:
             return None
         other = self.store.other_end(self.connection)
-        return None if other is None else self._read(other)
+        return None if other is None else self._show(self._read(other))
 
     @property
     def is_forgotten(self) -> bool:
@@ -214,4 +224,4 @@ def _printable(text: str) -> str:
 
 
 def _picture(character: str) -> str:
-    return chr(0x2400 + ord(character)) if ord(character) < 0x20 else "\N{REPLACEMENT CHARACTER}"
+    return {"\n": "⏎", "\t": "⇥"}.get(character, "·")

@@ -9,6 +9,7 @@ import re
 from dataclasses import dataclass, replace
 
 from lane_kernel.errors import LaneError
+from lane_kernel.wire.http1 import visible
 from lane_kernel.wire.spans import Family, Field, Span
 
 MAX_EVENT = 1024 * 1024
@@ -294,7 +295,7 @@ def describe_block(data: bytes, block: Block) -> tuple[Field, ...]:
         if hole is not None:
             raw = data[hole.start - at : hole.stop - at]
             meaning = "stands between two chunks of the body, no part of the event stream"
-            text = _show_breaks(raw.decode("latin-1"))
+            text = visible(raw)
             fields.append(Field("chunk framing", hole, raw, text, meaning, "RFC 9112 §7.1", Family.DELIMITER))
     return tuple(fields)
 
@@ -312,7 +313,7 @@ def describe_event_stream(data: bytes, offset: int = 0, lead: int | None = None)
     start = lead if lead is not None else len(_BOM) if data.startswith(_BOM) else 0
     if start == 1:
         meaning = "the LF of the CR LF that ends the line before"
-        fields.append(_field("end of line", offset, data[:1], "␊", meaning, Family.DELIMITER))
+        fields.append(_field("end of line", offset, data[:1], visible(data[:1]), meaning, Family.DELIMITER))
     elif start:
         fields.append(_field("BOM", offset, data[:3], "ef bb bf", "byte order mark, skipped", Family.DELIMITER))
     while start < len(data):
@@ -342,7 +343,7 @@ def _describe_line(line: bytes, at: int) -> list[Field]:
     if colon:
         separator = line[len(name) : len(line) - len(value)]
         said = ["" if name else "begins a comment", "one space after it is removed" if len(separator) > 1 else ""]
-        shown_colon, family = separator.decode().replace(" ", "␠"), Family.DELIMITER if name else Family.EVENT_NAME
+        shown_colon, family = visible(separator), Family.DELIMITER if name else Family.EVENT_NAME
         fields.append(_field("colon", at + len(name), separator, shown_colon, "; ".join(filter(None, said)), family))
     if value:
         fields.append(_field(label, value_at, value, shown, meaning, Family.EVENT_VALUE))
@@ -351,11 +352,7 @@ def _describe_line(line: bytes, at: int) -> list[Field]:
 
 def _line_end(raw: bytes, at: int, *, is_empty: bool) -> Field:
     meaning = "an empty line: dispatches the event" if is_empty else "ends the line"
-    return _field("end of line", at, raw, _show_breaks(raw.decode()), meaning, Family.DELIMITER)
-
-
-def _show_breaks(text: str) -> str:
-    return text.replace("\r", "␍").replace("\n", "␊")
+    return _field("end of line", at, raw, visible(raw), meaning, Family.DELIMITER)
 
 
 def _field(name: str, at: int, raw: bytes, text: str, meaning: str, family: Family) -> Field:

@@ -163,6 +163,19 @@ def _parse_header_line(line: bytes, offset: int) -> HeaderLine:
     )
 
 
+def redact_head(data: bytes) -> bytes:
+    """Overwrite the values of cookies and credentials in a head with asterisks; every byte keeps its place.
+
+    Args:
+        data: The head's bytes, up to and with its empty line.
+    """
+    redacted = bytearray(data)
+    for line in parse_head(data).headers:
+        if is_secret(line.name):
+            redacted[line.value_span.start : line.value_span.stop] = b"*" * len(line.value_span)
+    return bytes(redacted)
+
+
 def is_secret(name: str) -> bool:
     """Whether a header's value must not be shown without being asked for."""
     return name.lower() in _REDACTED
@@ -195,7 +208,7 @@ def describe_head(data: bytes, offset: int = 0) -> tuple[Field, ...]:
 
 
 def fill_gaps(fields: list[Field], data: bytes, offset: int) -> tuple[Field, ...]:
-    """Put a field of delimiters wherever the fields leave bytes without a name.
+    """Name the delimiters wherever the fields leave bytes without a name.
 
     Args:
         fields: Fields in the order of their bytes.
@@ -216,8 +229,17 @@ def fill_gaps(fields: list[Field], data: bytes, offset: int) -> tuple[Field, ...
 
 def _delimiter(data: bytes, offset: int, start: int, stop: int) -> Field:
     raw = data[start - offset : stop - offset]
-    shown = raw.decode("latin-1").replace("\r", "␍").replace("\n", "␊").replace(" ", "␠").replace("\t", "␉")
-    return Field("delimiter", Span(start, stop), raw, shown, "", "RFC 9112 §2.1", Family.DELIMITER)
+    name, meaning = "space", ""
+    if b"\n" in raw:
+        name, meaning = ("end of head", "an empty line ends it") if raw.count(b"\n") > 1 else ("end of line", "")
+    elif b":" in raw:
+        name = "colon"
+    return Field(name, Span(start, stop), raw, visible(raw), meaning, "RFC 9112 §2.1", Family.DELIMITER)
+
+
+def visible(raw: bytes) -> str:
+    """Bytes as text in quotes, with escapes for what cannot be seen."""
+    return repr(raw.decode("latin-1"))
 
 
 class ChunkedDecoder:

@@ -230,3 +230,17 @@ def test_the_kernels_store():
     """One for each kernel; `lane.capture()` answers it, and `lane_kernel.capture` stays the room."""
     assert lane.capture() is kernel_store() is kernel_store()
     assert isinstance(lane.capture(), Store)
+
+
+def test_many_small_records_are_bounded_by_their_number():
+    """Notes and chunks of a byte cost more than their data: they too make room for newer ones."""
+    store = Store(budget=64_000)
+    connection = store.open(Side.SERVER, "s", "c")
+    for number in range(5000):
+        store.append(connection, Direction.TO_SERVER, b"x")
+        store.note(NoteKind.LOG, connection, str(number))
+    held = list(store.records())
+    assert len(held) <= 1000 + 125
+    assert held[-1].sequence == store.next - 1
+    assert store.dropped + sum(isinstance(record, Chunk) for record in held) == 5000
+    assert store.size == sum(len(record.data) for record in held if isinstance(record, Chunk))

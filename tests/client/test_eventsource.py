@@ -109,6 +109,21 @@ async def test_a_broken_chunk_is_an_error() -> None:
             await source.take(1, timeout=5)
 
 
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (b"Transfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\nzz\r\n" % (len(BODY), BODY), "hexadecimal"),
+        (b"\r\n" + BODY + b"data: " + b"x" * 2_000_000, "bound"),
+    ],
+    ids=["broken chunk", "event over the bound"],
+)
+async def test_events_before_a_failure_are_kept(body: bytes, message: str) -> None:
+    async with serving(HEAD + body, end=False) as url, EventSource(url, store=Store()) as source:
+        with pytest.raises(EventSourceError, match=message):
+            await source.take(3, timeout=5)
+        assert [event.data for event in await source.take(2, timeout=5)] == ["one", "two"]
+
+
 async def test_it_has_to_be_entered() -> None:
     with pytest.raises(EventSourceError, match="async with"):
         await EventSource("http://127.0.0.1:1/").take(1, timeout=1)

@@ -296,7 +296,7 @@ def test_garbage_without_end():
 def test_garbage_that_looks_like_a_head():
     """Whatever stands there gets a place; control characters do not reach the screen."""
     (entry,) = entries([(UP, b"\x1b[31mhello\x07\r\n\r\n")])
-    assert glance([entry]) == [("request", "␛[31mhello␇ ")]
+    assert glance([entry]) == [("request", "·[31mhello· ")]
     assert "\x1b" not in str(entry)
 
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lane_kernel.capture import NoteKind, Store
-from lane_kernel.sides import Side
+from lane_kernel.sides import Direction, Side
 from lane_kernel.timeline import EntryKind, Timeline
 from lane_kernel.timeline.dissector import Kind
 from tests.timeline.recording import (
@@ -108,7 +108,7 @@ def test_notes_have_their_place():
     store.note(NoteKind.CLOSED, connection, "closed by the client")
     assert [(entry.kind, entry.what, entry.preview) for entry in timeline] == [
         (EntryKind.CONNECTION, "opened", ""), (EntryKind.REQUEST, "GET /", ""),
-        (EntryKind.LOG, "log info", "hello␊world"), (EntryKind.LOG, "log error", ""),
+        (EntryKind.LOG, "log info", "hello⏎world"), (EntryKind.LOG, "log error", ""),
         (EntryKind.BODY, "not a whole HTTP head", "GET"), (EntryKind.CLOSE, "closed by the client", ""),
     ]  # fmt: skip
     assert [entry.connection for entry in timeline] == [connection] * 3 + [None] + [connection] * 2
@@ -241,7 +241,7 @@ def test_a_long_timeline_prints_its_end():
     ("frame", "what", "preview", "length"),
     [
         (masked(1, "hé".encode()), "TEXT FIN M", "hé", 3),
-        (masked(1, b"a\nb\x7f\x1b"), "TEXT FIN M", "a␊b\ufffd␛", 5),
+        (masked(1, b"a\nb\x7f\x1b"), "TEXT FIN M", "a⏎b··", 5),
         (masked(1, b"a" * 500), "TEXT FIN M", "a" * 79 + "…", 500),
         (masked(1, b"a" * 80), "TEXT FIN M", "a" * 80, 80),
         (masked(1, "𝄞".encode() * 100), "TEXT FIN M", "𝄞" * 79 + "…", 400),
@@ -280,3 +280,15 @@ def test_a_head_in_small_chunks_costs_no_more_than_its_size():
     timeline = Timeline(record([(UP, head[at : at + 1]) for at in range(len(head))])[0])
     assert glance(timeline)[1] == ("request", "GET /")
     assert time.process_time() - started < 10
+
+
+def test_a_redacted_entry_has_no_secrets_and_every_span():
+    store = Store()
+    server = store.open(Side.SERVER, "s", "c")
+    store.append(server, Direction.TO_SERVER, b"GET / HTTP/1.1\r\nHost: h\r\nCookie: secret\r\n\r\n")
+    entry = next(entry for entry in Timeline(store) if entry.kind is EntryKind.REQUEST)
+    assert b"secret" in entry.data
+    shown = entry.redacted()
+    assert b"Cookie: ******\r\n" in shown.data
+    assert [field.span for field in shown.fields] == [field.span for field in entry.fields]
+    assert not any("secret" in field.text for field in shown.fields)

@@ -168,12 +168,12 @@ def test_describe_a_block_with_a_hole():
     fields = describe_block(b"data: he\r\n5\r\nllo\n\n", block)
     assert [(field.name, field.text, str(field.span)) for field in fields] == [
         ("field name", "data", "[3, 7)"),
-        ("colon", ":␠", "[7, 9)"),
+        ("colon", r"': '", "[7, 9)"),
         ("data", "hello", "[9, 11)"),
-        ("chunk framing", "␍␊5␍␊", "[11, 16)"),
+        ("chunk framing", r"'\r\n5\r\n'", "[11, 16)"),
         ("data", "hello", "[16, 19)"),
-        ("end of line", "␊", "[19, 20)"),
-        ("end of line", "␊", "[20, 21)"),
+        ("end of line", r"'\n'", "[19, 20)"),
+        ("end of line", r"'\n'", "[20, 21)"),
     ]
 
 
@@ -184,24 +184,24 @@ def test_describe():
     assert_tiles(fields, Span(100, 100 + len(data)))
     assert [(field.name, field.text, field.meaning) for field in fields] == [
         ("BOM", "ef bb bf", "byte order mark, skipped"),
-        ("colon", ":␠", "begins a comment; one space after it is removed"),
+        ("colon", r"': '", "begins a comment; one space after it is removed"),
         ("comment", "c", "a comment, ignored"),
-        ("end of line", "␍␊", "ends the line"),
+        ("end of line", r"'\r\n'", "ends the line"),
         ("field name", "event", ""),
-        ("colon", ":␠", "one space after it is removed"),
+        ("colon", r"': '", "one space after it is removed"),
         ("event", "add", "sets the event's type"),
-        ("end of line", "␊", "ends the line"),
+        ("end of line", r"'\n'", "ends the line"),
         ("field name", "data", ""),
-        ("end of line", "␊", "ends the line"),
+        ("end of line", r"'\n'", "ends the line"),
         ("field name", "what", ""),
-        ("colon", ":␠", "one space after it is removed"),
+        ("colon", r"': '", "one space after it is removed"),
         ("what", "x", "an unknown field, ignored"),
-        ("end of line", "␍", "ends the line"),
+        ("end of line", r"'\r'", "ends the line"),
         ("field name", "id", ""),
-        ("colon", ":", ""),
+        ("colon", "':'", ""),
         ("id", "7", "sets the last event ID"),
-        ("end of line", "␊", "ends the line"),
-        ("end of line", "␊", "an empty line: dispatches the event"),
+        ("end of line", r"'\n'", "ends the line"),
+        ("end of line", r"'\n'", "an empty line: dispatches the event"),
     ]
 
 

@@ -6,7 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lane_kernel.wire.http1 import ChunkedDecoder, ChunkError, describe_head, find_head_end, is_secret, parse_head
+from lane_kernel.wire.http1 import (
+    ChunkedDecoder,
+    ChunkError,
+    describe_head,
+    find_head_end,
+    is_secret,
+    parse_head,
+    redact_head,
+)
 from lane_kernel.wire.spans import Span
 from tests.vectors import heads as vectors
 from tests.wire.helpers import PLACES, WAYS, assert_tiles, cut
@@ -54,15 +62,15 @@ def test_describe_names():
     fields = describe_head(b"GET /a HTTP/1.1\r\nHost: b\r\n\r\n")
     assert [(field.name, field.text, field.clause) for field in fields] == [
         ("method", "GET", "RFC 9112 §3"),
-        ("delimiter", "␠", "RFC 9112 §2.1"),
+        ("space", "' '", "RFC 9112 §2.1"),
         ("target", "/a", "RFC 9112 §3"),
-        ("delimiter", "␠", "RFC 9112 §2.1"),
+        ("space", "' '", "RFC 9112 §2.1"),
         ("version", "HTTP/1.1", "RFC 9112 §3"),
-        ("delimiter", "␍␊", "RFC 9112 §2.1"),
+        ("end of line", r"'\r\n'", "RFC 9112 §2.1"),
         ("field name", "Host", "RFC 9112 §5"),
-        ("delimiter", ":␠", "RFC 9112 §2.1"),
+        ("colon", "': '", "RFC 9112 §2.1"),
         ("Host", "b", "RFC 9110 §7.2"),
-        ("delimiter", "␍␊␍␊", "RFC 9112 §2.1"),
+        ("end of head", r"'\r\n\r\n'", "RFC 9112 §2.1"),
     ]
 
 
@@ -158,3 +166,11 @@ def test_any_chunking_gives_the_same(chunks: list[bytes], places: list[int]):
     assert all(wire[at:].startswith(data) for at, data in found)
     assert decoder.is_finished
     assert taken == len(wire)
+
+
+def test_secrets_are_overwritten_in_place():
+    """Cookies and credentials are not shown; every byte keeps its place."""
+    head = b"GET / HTTP/1.1\r\nHost: h\r\nCookie: a=b\r\nauthorization:  Basic x \r\nX: Cookie\r\n\r\n"
+    assert redact_head(head) == (
+        b"GET / HTTP/1.1\r\nHost: h\r\nCookie: ***\r\nauthorization:  ******* \r\nX: Cookie\r\n\r\n"
+    )
