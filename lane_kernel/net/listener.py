@@ -15,7 +15,6 @@ from lane_kernel.errors import LaneError
 from lane_kernel.net.stream import RecordedStream
 from lane_kernel.sides import Side
 
-
 BACKLOG = 128
 """Connections that may wait to be accepted; Tornado's own default."""
 

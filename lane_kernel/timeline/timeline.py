@@ -94,6 +94,7 @@ class Timeline:
         if record.kind is NoteKind.CLOSED and connection is not None:
             ends = {way: self.store.length(connection, way) for way in _WAYS}
             self._add(dissector.finish(ends), number, record.time_ns)
+            del self._dissectors[number]
         self._note(record, number)
 
     def _add(self, rows: Iterable[Row], number: int, time_ns: int) -> None:
