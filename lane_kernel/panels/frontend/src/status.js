@@ -1,0 +1,58 @@
+/** The playground's status bar. */
+
+import { Scope, h, keepKeys, panel, setText, showTrouble } from "./dom.js";
+import * as format from "./format.js";
+import { speaker } from "./page.js";
+
+/** @param {{model: any, el: HTMLElement}} context */
+function render({ model, el }) {
+  const scope = new Scope();
+  const say = speaker(scope, model);
+  const root = panel("status", "Playground");
+  keepKeys(scope, root);
+  showTrouble(scope, model, root);
+  const light = h("span", { class: "lane-light" });
+  const address = h("code", { class: "lane-address" });
+  const copy = h("button", { class: "lane-button", type: "button", title: "Copy the address", "aria-label": "Copy the address" }, "Copy");
+  const counters = h("span", { class: "lane-counter", role: "status" });
+  const toggle = h("button", { class: "lane-button", type: "button" });
+  root.append(h("div", { class: "lane-bar" }, light, address, copy, counters, h("span", { class: "lane-space" }), toggle));
+
+  function draw() {
+    const state = model.get("state");
+    setText(light, state.running ? "● running" : "○ stopped");
+    light.className = `lane-light ${state.running ? "lane-ok" : ""}`;
+    setText(address, state.running ? state.address : "await server.start()");
+    copy.hidden = !state.running;
+    const parts = [
+      format.plural(state.connections, "connection"),
+      ...(state.frames === null ? [] : [format.plural(state.frames, "frame")]),
+      `${format.count(state.dropped)} dropped`,
+      `capture ${format.size(state.size)} of ${format.size(state.budget)}`,
+    ];
+    setText(counters, parts.join(" · "));
+    setText(toggle, state.running ? "Stop" : "Start");
+    toggle.title = state.running ? "Close every connection and stop listening" : "Start the server";
+  }
+
+  scope.on(copy, "click", async () => {
+    try {
+      await navigator.clipboard.writeText(model.get("state").address);
+      setText(copy, "Copied");
+    } catch {
+      getSelection()?.selectAllChildren(address);
+      setText(copy, "Press Ctrl+C");
+    }
+  });
+  scope.on(copy, "mouseleave", () => setText(copy, "Copy"));
+  scope.on(toggle, "click", () => say({ type: model.get("state").running ? "stop" : "start" }));
+  scope.model(model, "change:state", draw);
+  draw();
+  el.append(root);
+  return () => {
+    scope.close();
+    root.remove();
+  };
+}
+
+export default { render };

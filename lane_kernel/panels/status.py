@@ -1,0 +1,90 @@
+"""The status bar: where the server is, and how much it has seen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import traitlets
+
+from lane_kernel.errors import LaneError
+from lane_kernel.net.home import Home, Repeating
+from lane_kernel.panels.base import Panel
+from lane_kernel.server import Server
+
+_POLL = 0.25
+
+
+class StatusBar(Panel):
+    """A server's address, its counters, and its Stop and Start.
+
+    Attributes:
+        server: Whose status.
+        state: What the page shows.
+    """
+
+    state = traitlets.Dict().tag(sync=True)
+    _polling: Repeating | None = None
+
+    def __init__(self, server: Server, *, frames: Callable[[], int] | None = None, home: Home | None = None) -> None:
+        """Show a server's status.
+
+        Args:
+            server: Whose status.
+            frames: Counts the frames seen so far, where someone counts them.
+            home: Where callbacks run; the caller's loop by default.
+        """
+        self.server = server
+        self._frames = frames
+        super().__init__("status", home)
+        self.refresh()
+        self._polling = self.home.every(_POLL, self.refresh)
+
+    def refresh(self) -> None:
+        """Show what is so now; nothing is sent where nothing has changed."""
+        server, store = self.server, self.server.capture
+        self.state = {
+            "running": server.running,
+            "address": server.url("") if server.running else "",
+            "connections": len(server.connections),
+            "frames": None if self._frames is None else self._frames(),
+            "dropped": store.dropped,
+            "size": store.size,
+            "budget": store.budget,
+        }
+
+    async def start(self) -> None:
+        """Start the server, as the button does.
+
+        Raises:
+            LaneError: It cannot listen.
+        """
+        await self.server.start()
+        self.refresh()
+
+    async def stop(self) -> None:
+        """Stop the server, as the button does."""
+        await self.server.stop()
+        self.refresh()
+
+    def heard(self, content: dict[str, Any]) -> None:
+        """Do what a person pressed on the page."""
+        if content.get("type") == "start":
+            self.home.start(self._finish(self.start()))
+        elif content.get("type") == "stop":
+            self.home.start(self._finish(self.stop()))
+
+    def close(self) -> None:
+        """Stop looking at the server and close the panel's pages."""
+        if self._polling is not None:
+            self._polling.stop()
+        super().close()
+
+    async def _finish(self, action: Coroutine[Any, Any, None]) -> None:
+        try:
+            await action
+        except LaneError as error:
+            self.trouble = str(error)
+        except Exception as error:
+            self.trouble = f"{type(error).__name__}: {error}"
+            raise

@@ -1,0 +1,57 @@
+"""A short conversation in a store, without sockets."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from lane_kernel.capture import Store
+from lane_kernel.sides import Direction, Side
+from lane_kernel.timeline import Entry, Timeline
+from lane_kernel.wire.eventstream import encode_event
+from lane_kernel.wire.frames import Frame, Opcode
+from lane_kernel.wire.handshake import accept_key
+
+KEY = "dGhlIHNhbXBsZSBub25jZQ=="
+MASK = bytes.fromhex("37fa213d")
+REQUEST = (
+    f"GET /echo HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    f"Sec-WebSocket-Key: {KEY}\r\nSec-WebSocket-Version: 13\r\n\r\n"
+).encode()
+RESPONSE = (
+    f"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    f"Sec-WebSocket-Accept: {accept_key(KEY)}\r\n\r\n"
+).encode()
+STREAM = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n"
+SCRIPT = "<script>alert(1)</script>"
+
+
+def masked(text: str) -> bytes:
+    """A client's text frame, with the RFC's own masking-key."""
+    return Frame(Opcode.TEXT, text.encode(), masking_key=MASK).encode()
+
+
+def echo_store(*texts: str) -> Store:
+    """A WebSocket, seen by the server, over which texts were echoed."""
+    store = Store()
+    server = store.open(Side.SERVER, "127.0.0.1:80", "127.0.0.1:5000", "server")
+    store.append(server, Direction.TO_SERVER, REQUEST)
+    store.append(server, Direction.TO_CLIENT, RESPONSE)
+    for text in texts:
+        store.append(server, Direction.TO_SERVER, masked(text))
+        store.append(server, Direction.TO_CLIENT, Frame(Opcode.TEXT, text.encode()).encode())
+    return store
+
+
+def add_events(store: Store, count: int) -> None:
+    """An event stream of some events, seen by the server."""
+    server = store.open(Side.SERVER, "127.0.0.1:80", "127.0.0.1:5001", "server")
+    store.append(server, Direction.TO_SERVER, b"GET /clock HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    store.append(server, Direction.TO_CLIENT, STREAM)
+    for number in range(count):
+        retry = 3000 if number == 0 else None
+        store.append(server, Direction.TO_CLIENT, encode_event(f"grüße {number}", event="tick", id=number, retry=retry))
+
+
+def entries_at_fixed_times(store: Store) -> list[Entry]:
+    """All entries, with times that are the same in each run."""
+    return [replace(entry, time_ns=1_500_000_000 + entry.index * 2_500_000) for entry in Timeline(store)]
