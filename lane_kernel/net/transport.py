@@ -64,7 +64,7 @@ class FrameTransport:
         self._connection = WebSocketConnection(side, offset=handed_out, unmask=unmask, max_message=max_message)
         self._on_failure = on_failure
         self._messages: deque[Message] = deque()
-        self._waiter: asyncio.Future[None] | None = None
+        self._waiters: set[asyncio.Future[None]] = set()
         self._interruption: BaseException | None = None
         self._room = asyncio.Event()
         self._room.set()
@@ -150,8 +150,9 @@ class FrameTransport:
             await self._stream.read_bytes(READ, partial=True)
 
     def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+        for waiter in self._waiters:
+            if not waiter.done():
+                waiter.set_result(None)
 
     def _flush(self) -> None:
         data = self._connection.data_to_send()
@@ -175,11 +176,12 @@ class FrameTransport:
                 return message
             if self._connection.close_code is not None or self._reader.done():
                 return None
-            self._waiter = asyncio.get_running_loop().create_future()
+            waiter = asyncio.get_running_loop().create_future()
+            self._waiters.add(waiter)
             try:
-                await self._waiter
+                await waiter
             finally:
-                self._waiter = None
+                self._waiters.discard(waiter)
 
     def interrupt(self, error: BaseException) -> None:
         """Raise an error from the `receive` that waits now, or from the next one; no message is lost."""

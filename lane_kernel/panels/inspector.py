@@ -84,7 +84,7 @@ class Inspector(Still, Panel):
 
 
 def entry_content(entry: Entry) -> tuple[dict[str, Any], list[bytes]]:
-    """What the page draws of an entry.
+    """What the page draws of an entry; cookies and credentials are overwritten in it.
 
     Args:
         entry: The entry.
@@ -92,6 +92,7 @@ def entry_content(entry: Entry) -> tuple[dict[str, Any], list[bytes]]:
     Returns:
         The message, and the bytes of each end that has them.
     """
+    entry = entry.redacted()
     base = 0 if entry.span is None else entry.span.start
     length = 0 if entry.span is None else len(entry.span)
     data, peer = entry.data, entry.peer_data

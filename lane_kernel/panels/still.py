@@ -6,7 +6,6 @@ it anew where no page shows the widget itself, which is what a headless run's la
 
 from __future__ import annotations
 
-from dataclasses import replace
 from html import escape
 from typing import Any, ClassVar
 from weakref import WeakSet
@@ -15,7 +14,7 @@ from IPython.display import DisplayHandle, display
 
 from lane_kernel.timeline import Entry, EntryKind, Timeline, dissect
 from lane_kernel.wire.rules import Finding
-from lane_kernel.wire.spans import Family, Field
+from lane_kernel.wire.spans import Field
 
 ROWS = 200
 """How many of the latest rows a still shows."""
@@ -27,7 +26,6 @@ _SIGNS = {"note": "ⓘ", "warning": "▲", "error": "✖"}
 _CODE = ' style="font-family: monospace; white-space: pre-wrap; text-align: left; padding: 1px 8px"'
 _LEFT = ' style="text-align: left; padding: 1px 8px"'
 _RIGHT = ' style="text-align: right; padding: 1px 8px"'
-_SECRET = {"authorization", "cookie", "proxy-authorization", "set-cookie"}
 
 
 class Still:
@@ -122,20 +120,8 @@ def inspector_html(shown: Entry | bytes | None) -> str:
         told += f", connection {shown.connection.number}"
     if shown.direction is not None:
         told += f", {shown.direction.value}"
-    data, fields = _redacted(shown.data, base, shown.fields)
-    return _bytes_html(f"{shown.index} {shown.what}", told, data, base, fields, list(shown.findings))
-
-
-def _redacted(data: bytes, base: int, fields: tuple[Field, ...]) -> tuple[bytes, list[Field]]:
-    """Overwrite what lets others in: stills are saved and handed on. Lengths stay, so that spans do."""
-    shown = bytearray(data)
-    kept: list[Field] = []
-    for field in fields:
-        if field.family is Family.HTTP_VALUE and field.name.lower() in _SECRET:
-            shown[field.span.start - base : field.span.stop - base] = b"*" * len(field.span)
-            field = replace(field, value="", text="*" * len(field.span), meaning="redacted")
-        kept.append(field)
-    return bytes(shown), kept
+    shown = shown.redacted()
+    return _bytes_html(f"{shown.index} {shown.what}", told, shown.data, base, list(shown.fields), list(shown.findings))
 
 
 def _bytes_html(title: str, told: str, data: bytes, base: int, fields: list[Field], findings: list[Finding]) -> str:

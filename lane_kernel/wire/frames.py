@@ -391,7 +391,7 @@ def describe_frame(data: bytes, offset: int = 0) -> tuple[Field, ...]:
     if header.masking_key is not None:
         key = header.masking_key
         span = Span(position, position + 4)
-        meaning = "byte i of the payload is XORed with byte i mod 4 of this"
+        meaning = "payload byte i is XORed with byte i mod 4"
         fields.append(Field("masking-key", span, key, key.hex(" "), meaning, "RFC 6455 §5.3", Family.MASK))
     fields.extend(_payload_fields(data, header, offset + header.size))
     return tuple(fields)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -35,6 +36,7 @@ async def clock(events):
 
 await server.start()
 """
+SCREENSHOTS = Path(__file__).parent / "screenshots"
 SHOW = "play = lane.Playground(server)\nplay"
 UPPER = "async def echo(ws):\nasync for message in ws:\nawait ws.send(message.upper())"
 MISTAKE = "async def echo(ws):\nasync for message in ws:\nawait ws.send(message +)"
@@ -397,6 +399,8 @@ def test_how_it_looks(lab: Lab, artifacts: Path, name: str, theme: str, width: i
             expect(inspector(page).locator(".lane-title")).to_contain_text("TEXT" if state != "head" else "GET")
             inspector(page).locator(".lane-field").nth(4).hover()
             page.screenshot(path=artifacts / f"{name}-{state}.png")
+            if (name, state) == ("light", "frame") and os.environ.get("LANE_UPDATE_SCREENSHOTS") == "1":
+                page.locator(".lane-playground").screenshot(path=SCREENSHOTS / "playground.png")
         for tab in ("Composer", "Events", "Handlers"):
             page.get_by_role("tab", name=tab).click()
             page.screenshot(path=artifacts / f"{name}-{tab.lower()}.png")

@@ -45,6 +45,18 @@ async def test_it_speaks_with_the_websockets_library() -> None:
     assert not any(entry.findings for entry in entries)
 
 
+async def test_several_tasks_may_wait_for_messages() -> None:
+    async with serve(echo, "127.0.0.1", 0) as server:
+        ws = await connect(f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}/")
+        waiting = [asyncio.create_task(ws.receive()) for _ in range(3)]
+        await ws.send("one")
+        done, _ = await asyncio.wait(waiting, timeout=5, return_when=asyncio.FIRST_COMPLETED)
+        assert [task.result() for task in done] == ["one"]
+        await ws.close()
+        ends = await asyncio.wait_for(asyncio.gather(*waiting, return_exceptions=True), 5)
+        assert sorted(map(type, ends), key=str) == [ConnectionClosedError, ConnectionClosedError, str]
+
+
 async def test_the_servers_close_is_answered_and_told() -> None:
     async def leave(ws: ServerConnection) -> None:
         await ws.close(4001, "go away")

@@ -108,3 +108,13 @@ async def test_a_timelines_entry_is_chosen_by_its_index() -> None:
     inspector.show_index(None)
     assert inspector.still() == Inspector().still()
     inspector.close()
+
+
+def test_what_lets_others_in_is_overwritten() -> None:
+    store = Store()
+    connection = store.open(Side.SERVER, "127.0.0.1:80", "127.0.0.1:5000")
+    head = b"GET / HTTP/1.1\r\nHost: localhost\r\nCookie: secret=1\r\n\r\n"
+    store.append(connection, Direction.TO_SERVER, head)
+    content, buffers = entry_content(Timeline(store)[1])
+    assert "secret" not in str(content)
+    assert buffers == [head.replace(b"secret=1", b"********")]

@@ -85,7 +85,7 @@ def test_what_lets_others_in_is_overwritten() -> None:
     assert "secret" not in words
     assert "c2VjcmV0" not in words
     assert b"secret=1".hex(" ") not in words
-    assert "redacted" in words
+    assert "*" * len("secret=1") in words
     assert "localhost" in words
 
 
