@@ -308,8 +308,8 @@ def test_a_cell_that_is_run_again_leaves_the_old_panels_at_rest(lab: Lab) -> Non
         assert not notebook.problems
 
 
-# The loop is blocked for as long as it is late, but no longer than its thread has worked meanwhile: when the machine gives
-# the thread no processor, nobody blocks the loop.
+# The loop is blocked for as long as it is late, but no longer than its thread has worked meanwhile: when the machine
+# gives the thread no processor, nobody blocks the loop.
 LAG = """
 import asyncio, time
 class Lag:
