@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from lane_kernel.errors import LaneError as LaneError
     from lane_kernel.errors import NotRunningError as NotRunningError
     from lane_kernel.net.dial import DialError as DialError
+    from lane_kernel.net.heads import ResponseError as ResponseError
     from lane_kernel.net.listener import ListenError as ListenError
     from lane_kernel.net.session import ConnectionClosedError as ConnectionClosedError
     from lane_kernel.net.stream import ConnectionLostError as ConnectionLostError
@@ -109,6 +110,7 @@ _HOMES = {
     "Opcode": "wire.frames",
     "Playground": "panels",
     "ProtocolError": "wire.rules",
+    "ResponseError": "net.heads",
     "Server": "server",
     "ServerHook": "server",
     "Side": "sides",

@@ -16,7 +16,7 @@ from tornado.httputil import HTTPHeaders
 from lane_kernel.capture import Connection, Store, kernel_store
 from lane_kernel.errors import LaneError
 from lane_kernel.net.dial import CONNECT_TIMEOUT, Target, dial
-from lane_kernel.net.heads import read_response_head
+from lane_kernel.net.heads import read_response_head, read_small_body
 from lane_kernel.net.stream import RecordedStream, StreamClosedError
 from lane_kernel.wire.eventstream import Block, Event, EventStreamError, EventStreamParser
 from lane_kernel.wire.handshake import build_head
@@ -89,6 +89,8 @@ class EventSource:
         Raises:
             DialError: Nothing answers at the URL.
             EventSourceError: The answer is not 200 with an event stream.
+            ResponseError: What came is no HTTP, or nothing came in time.
+            ConnectionLostError: The server ended the connection before it answered.
         """
         target = Target(self.url, ("http",))
         stream = await dial(target, self._store or kernel_store(), "client", self._timeout)
@@ -99,7 +101,8 @@ class EventSource:
                 lines.append(("Last-Event-ID", self.last_event_id.encode().decode("latin-1")))
             stream.send(build_head(f"GET {target.path} HTTP/1.1", lines))
             head = await read_response_head(stream, timeout=self._timeout)
-            self._check(head.status, head.reason, head.headers)
+            said = "" if head.status == 200 else await read_small_body(stream, head)
+            self._check(head.status, f"{head.reason} ({said})" if said else head.reason, head.headers)
         except BaseException:
             stream.close()
             raise

@@ -8,7 +8,7 @@ from typing import Any
 
 from lane_kernel.capture import Store, kernel_store
 from lane_kernel.net.dial import CONNECT_TIMEOUT, Target, dial
-from lane_kernel.net.heads import read_response_head
+from lane_kernel.net.heads import read_response_head, read_small_body
 from lane_kernel.net.session import WebSocketSession
 from lane_kernel.net.transport import FrameTransport
 from lane_kernel.sides import Side
@@ -59,6 +59,9 @@ class Connecting:
             key = make_key()
             stream.send(upgrade_request(target.authority, target.path, key, self._headers))
             head = await read_response_head(stream, timeout=self._timeout)
+            if head.status != 101:
+                said = await read_small_body(stream, head)
+                check_response(head.status, f"{head.reason} ({said})" if said else head.reason, head.lines, key)
             check_response(head.status, head.reason, head.lines, key)
         except BaseException:
             stream.close()
@@ -100,6 +103,8 @@ def connect(
 
     Raises:
         DialError: Nothing answers at the URL.
-        HandshakeError: The server refused; its status is on the error.
+        HandshakeError: The server refused; its status is on the error, and what it said in the message.
+        ResponseError: What came is no HTTP, or nothing came in time.
+        ConnectionLostError: The server ended the connection before it answered.
     """
     return Connecting(url, headers, store, max_message, timeout)

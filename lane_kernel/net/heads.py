@@ -21,6 +21,7 @@ HEAD_TIMEOUT = 60.0
 """Default bound on the wait for a head in seconds; nginx takes 60 for it and 75 for an idle connection."""
 
 _MAX_LINE = 1024
+_REFUSAL_TIMEOUT = 1.0
 
 
 class RequestError(LaneError):
@@ -122,11 +123,13 @@ async def read_request_head(
     Raises:
         RequestError: 400 malformed, 408 not whole in time, 431 too large, 505 another version.
     """
-    before = stream.received()
+    before = stream.received() - stream.held()
     try:
         raw = await _read_head(stream, max_head, timeout)
     except StreamClosedError:
-        return None
+        if stream.received() == before:
+            return None
+        raise RequestError(400, "the client ended the connection inside the head of a request") from None
     except TimeoutError:
         if stream.received() == before:
             return None
@@ -160,6 +163,24 @@ async def read_response_head(
         return ResponseHead(line.version, line.code, line.reason, HTTPHeaders.parse(headers))
     except HTTPInputError as error:
         raise ResponseError(f"{peer} does not answer in HTTP/1: {error} (it begins {raw[:60]!r})") from error
+
+
+async def read_small_body(stream: RecordedStream, head: ResponseHead) -> str:
+    """Read what a server says beside a refusal, for a message to a person.
+
+    Returns:
+        The body on one line; "" where it is missing, large, no text, or does not come at once.
+    """
+    length = head.headers.get("Content-Length", "")
+    is_text = head.headers.get("Content-Type", "").startswith("text/plain")
+    if not is_text or not re.fullmatch(r"[0-9]{1,4}", length):
+        return ""
+    try:
+        async with asyncio.timeout(_REFUSAL_TIMEOUT):
+            body: bytes = await stream.read_bytes(int(length))
+    except (StreamClosedError, TimeoutError):
+        return ""
+    return " ".join(body.decode(errors="replace").split())
 
 
 async def read_body(

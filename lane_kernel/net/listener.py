@@ -52,8 +52,10 @@ class Listener(TCPServer):
             port: The port, 0 for a free one.
 
         Raises:
-            ListenError: The port is in use, or the address is not this machine's.
+            ListenError: The port is in use or none, or the address is not this machine's.
         """
+        if port not in range(0x10000):
+            raise ListenError(f"{port!r} is no port: take one from 1 to 65535, or a free one with port=0")
         try:
             # Tornado's bind_sockets leaves its socket open where the port is in use.
             listening = socket.create_server((host, port), family=_family(host), backlog=BACKLOG)

@@ -93,6 +93,8 @@ class WebSocketSession:
         Raises:
             ConnectionLostError: The connection is gone.
         """
+        if not isinstance(frame, Frame):
+            raise TypeError(f"send_frame takes a lane.Frame, not {type(frame).__name__}: a message is sent by send()")
         await self._transport.send_as_is(frame)
 
     async def send_bytes(self, data: bytes) -> None:

@@ -65,7 +65,9 @@ class FrameTransport:
         self._on_failure = on_failure
         self._messages: deque[Message] = deque()
         self._waiters: set[asyncio.Future[None]] = set()
-        self._interruption: BaseException | None = None
+        self._reached: Callable[[], object] | None = None
+        self._generation = 0
+        self._closing = False
         self._room = asyncio.Event()
         self._room.set()
         self._reader = asyncio.create_task(self._read(), context=contextvars.Context())
@@ -121,12 +123,14 @@ class FrameTransport:
     def _deliver(self, events: list[Event]) -> None:
         for event in events:
             if isinstance(event, Message):
-                self._messages.append(event)
+                # Once we are closing, nothing may keep the other end's Close from being read.
+                if not (self._closing and len(self._messages) >= MAX_QUEUE):
+                    self._messages.append(event)
             elif isinstance(event, Closed):
                 self.closed_first = self.closed_first or self.side.peer
             elif isinstance(event, Failed) and self._on_failure is not None:
                 self._on_failure(event.error)
-        if len(self._messages) >= MAX_QUEUE:
+        if len(self._messages) >= MAX_QUEUE and not self._closing:
             self._room.clear()
         if events:
             self._wake()
@@ -165,11 +169,12 @@ class FrameTransport:
         Returns:
             The message, or None where the connection has ended and none is left.
         """
+        generation = self._generation
         while True:
-            if self._interruption is not None:
-                interruption, self._interruption = self._interruption, None
-                raise interruption
-            if self._messages:
+            is_mine = self._reached is None and generation == self._generation
+            if self._reached is not None:
+                self._reached()
+            if self._messages and is_mine:
                 message = self._messages.popleft()
                 if len(self._messages) < MAX_QUEUE // 2:
                     self._room.set()
@@ -183,14 +188,20 @@ class FrameTransport:
             finally:
                 self._waiters.discard(waiter)
 
-    def interrupt(self, error: BaseException) -> None:
-        """Raise an error from the `receive` that waits now, or from the next one; no message is lost."""
-        self._interruption = error
+    def hand_over(self, reached: Callable[[], object]) -> None:
+        """Give no more messages to those who receive now or come to it before `take_over`; none is lost.
+
+        Args:
+            reached: Called when one of them waits for a message, at once where one does.
+        """
+        self._reached = reached
         self._wake()
 
-    def clear_interruption(self) -> None:
-        """Forget an interruption that nobody has met."""
-        self._interruption = None
+    def take_over(self) -> None:
+        """Give messages to those who come to receive from now on."""
+        if self._reached is not None:
+            self._reached = None
+            self._generation += 1
 
     async def send(self, frame: Frame) -> None:
         """Send a frame by the rules, and wait until the socket has taken it.
@@ -254,6 +265,7 @@ class FrameTransport:
             self._connection.close(code, reason)
             self.closed_first = self.closed_first or self.side
             self._flush()
+        self._closing = True
         self._room.set()
         await asyncio.wait({self._reader}, timeout=timeout)
         await self.abort()

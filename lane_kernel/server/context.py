@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any, Self
@@ -39,14 +40,20 @@ class Request:
         return unquote(self.raw_path)
 
     @property
+    def _origin_form(self) -> str:
+        """The target without the scheme and the authority of an absolute one (RFC 9112 §3.2.2)."""
+        absolute = re.match(r"[Hh][Tt][Tt][Pp]s?://[^/?]*", self.target)
+        return self.target if absolute is None else self.target[absolute.end() :] or "/"
+
+    @property
     def raw_path(self) -> str:
         """The path as it came."""
-        return self.target.partition("?")[0]
+        return self._origin_form.partition("?")[0] or "/"
 
     @property
     def queries(self) -> dict[str, str]:
         """The query's parameters; of several with one name the last."""
-        return dict(parse_qsl(self.target.partition("?")[2], keep_blank_values=True))
+        return dict(parse_qsl(self._origin_form.partition("?")[2], keep_blank_values=True))
 
     @property
     def headers(self) -> tuple[tuple[str, str], ...]:
@@ -83,8 +90,14 @@ class Request:
 class Response:
     """The response that a handler builds; nothing is sent until its bytes are given to the stream."""
 
-    def __init__(self) -> None:
-        """Begin with 200 and an empty body."""
+    def __init__(self, request: Request | None = None) -> None:
+        """Begin with 200 and an empty body.
+
+        Args:
+            request: What it answers; HEAD gets no body, and a client that wants the connection closed is told so.
+        """
+        self._is_head_only = request is not None and request.method == "HEAD"
+        self._keeps_alive = request is None or request.is_enable_keep_alive
         self.version = "HTTP/1.1"
         self.status = 200
         self.reason: str | None = None
@@ -129,16 +142,20 @@ class Response:
     def build(self) -> bytes:
         """Build the response's bytes.
 
-        Adds `Connection: keep-alive`, a content type, and `Content-Length`, except for an event stream.
+        Adds `Connection: keep-alive` (or `close`, where the client wants that), a content type, and `Content-Length`,
+        except for an event stream. The answer to HEAD has no body.
+
+        Source: RFC 9110 §9.3.2 and RFC 9112 §9.6.
         """
         lines = list(self._headers)
         if self.header("Connection") is None:
-            lines.append(("Connection", "keep-alive"))
+            lines.append(("Connection", "keep-alive" if self._keeps_alive else "close"))
         if self.header(CONTENT_TYPE) is None:
             lines.append((CONTENT_TYPE, "text/plain; charset=utf-8"))
         if not self.is_event_stream and self.header("Content-Length") is None:
             lines.append(("Content-Length", str(len(self.body))))
-        return build_head(f"{self.version} {self.status} {self._reason()}", lines) + self.body
+        head = build_head(f"{self.version} {self.status} {self._reason()}", lines)
+        return head if self._is_head_only else head + self.body
 
     def _reason(self) -> str:
         if self.reason is not None:
@@ -161,6 +178,14 @@ class Context:
     """
 
     request: Request
-    response: Response = field(default_factory=Response)
+    response: Response = field(init=False)
     route_params: dict[str, str] = field(default_factory=dict)
     attributes: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Begin the response."""
+        self.response = self.new_response()
+
+    def new_response(self) -> Response:
+        """Make another response to this request."""
+        return Response(self.request)

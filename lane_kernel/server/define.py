@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import builtins
 import inspect
 import itertools
 import linecache
@@ -38,15 +39,19 @@ class HandlerError(LaneError):
         self.traceback = traceback or message
 
 
-class _Namespace(dict[str, Any]):
-    """Globals of a handler: its own names first, then the notebook's as they are when asked for."""
+class _Builtins(dict[str, Any]):
+    """What a handler's text finds after its own names: the notebook's as they are when asked for, then Python's.
 
-    def __init__(self, outer: Mapping[str, Any], own: Mapping[str, Any]) -> None:
-        super().__init__(own)
+    They stand in for the builtins and not for the globals, since a class's body asks globals as a plain dict.
+    """
+
+    def __init__(self, outer: Mapping[str, Any]) -> None:
+        # The names that Python itself asks for, some of them as of a plain dict.
+        super().__init__({name: value for name, value in vars(builtins).items() if name.startswith("__")})
         self._outer = outer
 
     def __missing__(self, key: str) -> Any:
-        return self._outer[key]
+        return self._outer[key] if key in self._outer else vars(builtins)[key]
 
 
 def apply(server: Server, pattern: str, source: str, namespace: Mapping[str, Any] | None = None) -> Route:
@@ -63,13 +68,13 @@ def apply(server: Server, pattern: str, source: str, namespace: Mapping[str, Any
     """
     filename = f"<handler {pattern} #{next(_versions)}>"
     linecache.cache[filename] = (len(source), None, source.splitlines(keepends=True), filename)
-    names = _Namespace(namespace or {}, {"__name__": "lane_handlers", "server": server})
+    names = {"__builtins__": _Builtins(namespace or {}), "__name__": "lane_handlers", "server": server}
     try:
         with server.staging() as staged:
             exec(compile(source, filename, "exec"), names)  # noqa: S102 - running a person's handlers is what this is for
             if not staged:
                 _register_bare(server, pattern, names, filename)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         failure = _explain(error, filename)
         linecache.cache.pop(filename, None)
         raise failure from error
@@ -102,7 +107,7 @@ def _register_bare(server: Server, pattern: str, names: Mapping[str, Any], filen
         )
 
 
-def _explain(error: Exception, filename: str) -> HandlerError:
+def _explain(error: Exception | SystemExit, filename: str) -> HandlerError:
     if isinstance(error, HandlerError):
         return error
     if isinstance(error, SyntaxError) and error.filename == filename:

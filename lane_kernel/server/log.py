@@ -73,19 +73,38 @@ class HandlersLog:
         self.total += 1
         self._store.note(NoteKind.LOG, connection, f"log {level}", preview=text, route=route)
 
-    def fail(self, error: Exception, route: str, connection: Connection | None, line: int | None = None) -> None:
-        """Add an error of a handler; `collect` hands it out."""
+    def fail(
+        self,
+        error: Exception,
+        route: str = "",
+        connection: Connection | None = None,
+        line: int | None = None,
+        where: str | None = None,
+    ) -> None:
+        """Add an error of a handler, or of what runs beside it; `collect` hands it out.
+
+        Args:
+            error: The error.
+            route: The pattern of the handler's route.
+            connection: The connection it served.
+            line: The line of the handler's source that it came from.
+            where: Where it happened, where that was in no handler.
+        """
         place = "" if connection is None else f", connection {connection.number}"
-        error.add_note(f"in the handler of {route or 'no route'}{place}")
+        error.add_note(where or f"in the handler of {route or 'no route'}{place}")
         self._failures.append(error)
         self.add(
             "error",
-            f"{type(error).__name__}: {error}",
+            f"{type(error).__name__}: {error}" + (f" ({where})" if where else ""),
             route=route,
             connection=connection,
             line=line,
             details="".join(traceback.format_exception(error)),
         )
+
+    def inherit(self, other: HandlersLog) -> None:
+        """Take over the errors that nobody has collected from another log."""
+        self._failures.extend(other.collect())
 
     def collect(self) -> list[Exception]:
         """Take the errors since the last call."""

@@ -6,16 +6,19 @@ accept → read the request → guard → upgrade → the matched route → its 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable
 from typing import TYPE_CHECKING, Any
 
+from lane_kernel.errors import LaneError
 from lane_kernel.net.heads import RequestError
 from lane_kernel.net.session import ConnectionClosedError
 from lane_kernel.net.stream import ConnectionLostError, RecordedStream
 from lane_kernel.net.transport import FrameTransport
 from lane_kernel.server.context import Context, Response
 from lane_kernel.server.guard import refusal
-from lane_kernel.server.routes import Route, RouteKind
-from lane_kernel.server.sessions import HandlerReplacedError, WebSocket
+from lane_kernel.server.hooks import Status
+from lane_kernel.server.routes import Route, RouteKind, Run
+from lane_kernel.server.sessions import WebSocket
 from lane_kernel.server.stream import Stream
 from lane_kernel.sides import Side
 from lane_kernel.wire.connection import ConnectionStateError
@@ -25,8 +28,18 @@ from lane_kernel.wire.rules import ProtocolError
 if TYPE_CHECKING:
     from lane_kernel.server.server import Server
 
+REPLACE_PATIENCE = 2.0
+"""How long a replaced handler may go on before it comes to receive, in seconds."""
+
+END_TIMEOUT = 2.0
+"""How long a handler may take to end once it is cancelled, in seconds."""
+
 PEER_LEFT = (ConnectionLostError, ConnectionClosedError, ConnectionStateError)
 """What a handler raises when its peer is gone: no failure of its own."""
+
+
+class HandlerStoppedError(LaneError):
+    """A handler did not end by returning: it was cancelled, interrupted, or wanted to end the process."""
 
 
 class Exchange:
@@ -43,7 +56,9 @@ class Exchange:
         self.route: Route | None = None
         self.kind: RouteKind | None = None
         self._server = server
-        self._replaced = asyncio.Event()
+        self._successor: Run | None = None
+        self._turn: asyncio.Future[None] | None = None
+        self._ending = False
 
     async def serve(self) -> None:
         """Serve requests until the connection ends."""
@@ -65,7 +80,9 @@ class Exchange:
     async def _answer(self, response: Response) -> None:
         """Send a response that ends the connection; whether it still arrives does not matter."""
         self.stream.set_closed(True)
-        if await self.stream.try_send(response.set_header("Connection", "close").build()):
+        # A 426 also names the option that the Upgrade header belongs to (RFC 9110 §7.8).
+        response.set_header("Connection", "close" if response.header("Upgrade") is None else "Upgrade, close")
+        if await self.stream.try_send(response.build()):
             self.stream.recorded.end_writing()
 
     async def _handle(self, ctx: Context) -> None:
@@ -124,14 +141,15 @@ class Exchange:
         route.open += 1
         self._server.touch()
         try:
-            await self._run_current(route, ctx)
+            await self._run_handlers(route, ctx)
             await self._conclude(ctx)
-        except PEER_LEFT as error:
-            self._server.log.add("info", str(error), route=route.pattern, connection=stream.connection)
-            stream.set_closed(True)
         except Exception as error:  # noqa: BLE001 - a person's handler may raise anything; it is logged and kept for check()
-            self._server.fail(error, route, stream.connection)
-            await self._apologise(route, error)
+            if isinstance(error, PEER_LEFT) and self._has_peer_left:
+                self._server.log.add("info", str(error), route=route.pattern, connection=stream.connection)
+                stream.set_closed(True)
+            else:
+                self._server.fail(error, route, stream.connection)
+                await self._apologise(route, ctx, error)
         finally:
             route.open -= 1
             self.route = None
@@ -139,45 +157,94 @@ class Exchange:
             if stream.websocket is not None:
                 stream.set_closed(True)
 
-    async def _run_current(self, route: Route, ctx: Context) -> None:
-        """Run the route's handler, and its successor when it is replaced."""
-        while True:
-            self._replaced.clear()
-            if self.stream.websocket is not None:
-                self.stream.websocket.keep_handler()
-            try:
-                if route.kind is RouteKind.EVENTS:
-                    await self._run_events(route, ctx)
-                else:
-                    await route.run(self.stream, ctx)
-            except HandlerReplacedError:
-                continue
-            return
+    @property
+    def _has_peer_left(self) -> bool:
+        """Whether it is this connection that is gone, and not by the handler's own doing."""
+        websocket = self.stream.websocket
+        if not self._server.running or websocket is None:
+            return not self._server.running or self.stream.recorded.closed()
+        return not websocket.is_open and (websocket.failure is not None or websocket.closed_first is not Side.SERVER)
 
-    async def _run_events(self, route: Route, ctx: Context) -> None:
-        """Run the handler of an event stream until it ends, is replaced, or its client leaves."""
-        handler = asyncio.ensure_future(route.run(self.stream, ctx))
-        replaced = asyncio.ensure_future(self._replaced.wait())
+    async def _run_handlers(self, route: Route, ctx: Context) -> None:
+        """Run the route's handler, and its successors as they are applied."""
+        run: Run | None = route.run
+        while run is not None:
+            self._successor = None
+            run = await self._run_one(run, route, ctx)
+
+    async def _run_one(self, run: Run, route: Route, ctx: Context) -> Run | None:
+        """Run one handler until it ends or has to; answer its successor where it was replaced."""
+        websocket = self.stream.websocket
+        if websocket is not None:
+            websocket.take_over()
+        self._ending = False
+        self._turn = asyncio.get_running_loop().create_future()
+        handler = asyncio.ensure_future(self._contained(run(self.stream, ctx)))
+        waited: set[asyncio.Future[Any]] = {handler, self._turn}
+        if route.kind is RouteKind.EVENTS:
+            waited.add(self.stream.gone)
         try:
-            waited: set[asyncio.Future[Any]] = {handler, replaced, self.stream.gone}
             await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for task in (handler, replaced):
-                task.cancel()
-            await asyncio.wait({handler, replaced})
-        if handler.cancelled():
-            if self._replaced.is_set() and not self.stream.gone.done():
-                raise HandlerReplacedError
-            return
-        handler.result()
+            self._ending = True
+            handler.cancel()
+            await asyncio.wait({handler}, timeout=END_TIMEOUT)
+        if not self._turn.done() or self._successor is None or self.stream.gone.done():
+            if handler.done() and not handler.cancelled():
+                handler.result()
+            return None
+        self._watch_end(handler, route)
+        return self._successor
+
+    async def _contained(self, handler: Awaitable[Status]) -> Status:
+        """Await a handler; what would end the kernel, or end the handler unseen, becomes a failure of its own."""
+        try:
+            return await handler
+        except asyncio.CancelledError as error:
+            if self._ending:
+                raise
+            raise HandlerStoppedError("the handler was cancelled from inside: a task that it awaited was") from error
+        except SystemExit as error:
+            raise HandlerStoppedError(
+                f"the handler called exit({error.code!r}): a handler ends by returning"
+            ) from error
+        except KeyboardInterrupt as error:
+            raise HandlerStoppedError("the handler was interrupted by a person") from error
+
+    def _watch_end(self, handler: asyncio.Future[Status], route: Route) -> None:
+        """Log how a replaced handler went, where it did not just end."""
+        error: BaseException | None = None
+        if not handler.done():
+            error = HandlerStoppedError(
+                f"the replaced handler has not ended within {END_TIMEOUT:g} s of its cancellation"
+            )
+        elif not handler.cancelled():
+            error = handler.exception()
+        if isinstance(error, Exception):
+            self._server.fail(error, route, self.stream.connection)
 
     def replace_handler(self) -> None:
-        """Tell the running handler that its route has another one now, where that one speaks the same."""
-        if self.route is None or self.route.kind is not self.kind:
+        """Tell the running handler that its route has another one now, where that one speaks the same.
+
+        A WebSocket's handler is cancelled where it waits to receive, so that no message is lost; at the latest after
+        `REPLACE_PATIENCE`, since one that only sends never comes there.
+        """
+        if self.route is None or self.route.kind is not self.kind or self.kind is RouteKind.HTTP:
             return
-        self._replaced.set()
-        if self.stream.websocket is not None:
-            self.stream.websocket.replace_handler()
+        self._successor = self.route.run
+        if self.stream.websocket is None:
+            self._begin_turn()
+            return
+        self.stream.websocket.hand_over(self._begin_turn)
+        asyncio.get_running_loop().call_later(REPLACE_PATIENCE, self._end_patience, self._turn)
+
+    def _begin_turn(self) -> None:
+        if self._turn is not None and not self._turn.done():
+            self._turn.set_result(None)
+
+    def _end_patience(self, turn: asyncio.Future[None] | None) -> None:
+        if turn is self._turn:
+            self._begin_turn()
 
     async def _conclude(self, ctx: Context) -> None:
         """Finish what the handler left: close a WebSocket, send a response not sent, end a body without length."""
@@ -189,11 +256,11 @@ class Exchange:
         elif ctx.response.is_event_stream:
             stream.set_closed(True)
 
-    async def _apologise(self, route: Route, error: Exception) -> None:
+    async def _apologise(self, route: Route, ctx: Context, error: Exception) -> None:
         stream = self.stream
         stream.set_closed(True)
         if stream.websocket is not None:
             await stream.websocket.close(1011, f"the handler raised {type(error).__name__}")
         elif not stream.has_sent:
             text = f"the handler of {route.pattern} raised {type(error).__name__}: see the handlers' log\n"
-            await self._answer(Response().set_status(500).set_body(text))
+            await self._answer(ctx.new_response().set_status(500).set_body(text))

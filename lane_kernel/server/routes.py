@@ -113,6 +113,8 @@ def compile_pattern(pattern: str) -> re.Pattern[str]:
     Raises:
         RouteError: It is empty, does not begin with "/", repeats a name, or has a brace that is no `{name}`.
     """
+    if not isinstance(pattern, str):
+        raise RouteError(f'a pattern is a str, not {pattern!r}: write @server.websocket("/echo"), with the path')
     if not pattern.startswith("/"):
         raise RouteError(f'pattern {pattern!r} does not begin with "/": write "/echo" or "/chat/{{room}}"')
     parts: list[str] = []

@@ -12,10 +12,11 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from lane_kernel.capture import Connection, Store, kernel_store
-from lane_kernel.errors import NotRunningError
+from lane_kernel.errors import LaneError, NotRunningError
 from lane_kernel.net.home import Home
 from lane_kernel.net.listener import Listener, ListenError
 from lane_kernel.net.stream import RecordedStream
+from lane_kernel.net.watch import Watch
 from lane_kernel.server import define
 from lane_kernel.server.attributes import attributes_of
 from lane_kernel.server.log import HandlersLog
@@ -45,6 +46,10 @@ _servers: dict[str, Server] = {}
 def servers() -> tuple[Server, ...]:
     """The servers of this kernel that have been started, one for each name."""
     return tuple(_servers.values())
+
+
+class _StuckError(LaneError):
+    """A handler goes on although its server has stopped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +114,8 @@ class Server:
         self._port = port
         self._listener: Listener | None = None
         self._home: Home | None = None
+        self._watch: Watch | None = None
+        self._stopping: asyncio.Task[None] | None = None
         self._routes = Routes()
         self._staged: list[_Registration] | None = None
         self._exchanges: dict[asyncio.Task[None], Exchange] = {}
@@ -237,6 +244,10 @@ class Server:
         """Say that something changed."""
         self._changes += 1
 
+    def _fail_beside(self, error: Exception, where: str) -> None:
+        self.log.fail(error, where=where)
+        self.touch()
+
     def fail(self, error: Exception, route: Route, connection: Connection | None) -> None:
         """Log a handler's failure, and keep it for `check`."""
         line = route.line_of(error)
@@ -260,6 +271,8 @@ class Server:
         Raises:
             ExceptionGroup: The errors that handlers raised, each with a note of its route and connection.
         """
+        if self._watch is not None:
+            self._watch.collect()
         failures = self.log.collect()
         if failures:
             count = f"{len(failures)} failure{'s' if len(failures) > 1 else ''}"
@@ -308,6 +321,7 @@ class Server:
         if old is not None and old is not self:
             port = port or old.port if old.running else port
             await _stop_wherever(old)
+            self.log.inherit(old.log)
         listener = Listener(self._accept, self.capture, self.name)
         self._home = Home.here()
         try:
@@ -317,6 +331,7 @@ class Server:
                 raise
             listener.listen_on(self.host, 0)
         self._listener = listener
+        self._watch = Watch.begin(self._home, self._fail_beside)
         _servers[self.name] = self
         self.touch()
         return self
@@ -338,9 +353,28 @@ class Server:
     async def stop(self, timeout: float = STOP_TIMEOUT) -> None:
         """Stop listening and end every connection: WebSockets are told 1001, the rest is closed.
 
+        It may be called from another thread's loop; where it is being stopped already, this waits for that.
+
         Args:
             timeout: The bound on all of it in seconds.
         """
+        home = self._home
+        if home is not None and home.loop is not asyncio.get_running_loop():
+            await asyncio.wrap_future(home.start(self.stop(timeout)))
+            return
+        if self._stopping is None and self._listener is not None:
+            self._stopping = asyncio.get_running_loop().create_task(self._stop(timeout), context=contextvars.Context())
+        if self._stopping is not None:
+            await asyncio.shield(self._stopping)
+
+    async def _stop(self, timeout: float) -> None:
+        try:
+            await self._end_everything(timeout)
+        finally:
+            self._stopping = None
+            self.touch()
+
+    async def _end_everything(self, timeout: float) -> None:
         if self._listener is None:
             return
         listener, self._listener = self._listener, None
@@ -357,8 +391,13 @@ class Server:
             for task in stuck:
                 exchange = self._exchanges[task]
                 exchange.stream.close()
-                self.log.add("error", f"did not end within {half:g} s of stop()", connection=exchange.stream.connection)
-        self.touch()
+                route = "" if exchange.route is None else exchange.route.pattern
+                self.log.fail(
+                    _StuckError(f"did not end within {half:g} s of stop()"), route, exchange.stream.connection
+                )
+        if self._watch is not None:
+            self._watch.end(self._fail_beside)
+            self._watch = None
 
     async def __aenter__(self) -> Self:
         """Start."""
@@ -378,12 +417,8 @@ class Server:
 async def _stop_wherever(server: Server) -> None:
     """Stop a server on the loop that it was started on."""
     home = server.home
-    if home is None or home.loop.is_closed():
-        return
-    if home.loop is asyncio.get_running_loop():
+    if home is not None and not home.loop.is_closed() and home.loop.is_running():
         await server.stop()
-    elif home.loop.is_running():
-        await asyncio.wrap_future(home.start(server.stop()))
 
 
 def _kind_of(handle: Callable[..., Any]) -> RouteKind:

@@ -11,7 +11,6 @@ Both run over the pipeline that Hyperlane's form runs over.
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 import json
 from collections.abc import Awaitable, Callable
@@ -30,10 +29,6 @@ if TYPE_CHECKING:
     from lane_kernel.server.stream import Stream
 
 Handler = Callable[..., Awaitable[object]]
-
-
-class HandlerReplacedError(asyncio.CancelledError):
-    """The handler was replaced while it waited: the new one goes on with the connection."""
 
 
 class WebSocket(WebSocketSession):
@@ -57,13 +52,17 @@ class WebSocket(WebSocketSession):
         """Wait for the next message with its opcode; None where the connection has ended."""
         return await self._transport.receive()
 
-    def replace_handler(self) -> None:
-        """Cancel the handler where it waits to receive; the next message is its successor's."""
-        self._transport.interrupt(HandlerReplacedError("another handler was applied"))
+    def hand_over(self, reached: Callable[[], object]) -> None:
+        """Give the handler no more messages; the next one is its successor's.
 
-    def keep_handler(self) -> None:
-        """Take back a `replace_handler` that has not been met."""
-        self._transport.clear_interruption()
+        Args:
+            reached: Called when the handler waits for one.
+        """
+        self._transport.hand_over(reached)
+
+    def take_over(self) -> None:
+        """Give messages to whoever receives from now on."""
+        self._transport.take_over()
 
 
 class Events:
@@ -164,6 +163,8 @@ def events_run(handler: Handler) -> Run:
             response = ctx.response.set_header("Content-Type", "text/event-stream")
             response.set_header("Cache-Control", "no-store").set_header("Connection", "close")
             await stream.send(response.build())
+        if ctx.request.method == "HEAD":
+            return Status.CONTINUE
         await handler(Events(stream, ctx), **ctx.route_params)
         return Status.CONTINUE
 

@@ -197,7 +197,12 @@ class Stream:
             RequestError: The request cannot be read; its `status` is what to answer.
         """
         head = await read_request_head(self._stream)
-        return None if head is None else Request(head, await read_body(self._stream, head))
+        if head is None:
+            return None
+        if head.headers.get("Expect", "").lower() == "100-continue" and not self._stream.held():
+            # RFC 9110 §10.1.1: the client waits for it, unless the body is on its way already.
+            await self.send(b"HTTP/1.1 100 Continue\r\n\r\n")
+        return Request(head, await read_body(self._stream, head))
 
     async def try_get_http_request(self) -> Request | None:
         """Read the next request of this connection; None where there is none that can be read."""

@@ -247,6 +247,8 @@ class Frame:
 
     def __post_init__(self) -> None:
         """Refuse what no bits can hold."""
+        if not isinstance(self.payload, bytes):
+            raise FrameError(f"payload data is bytes, not {type(self.payload).__name__}: encode text first")
         if not 0 <= self.opcode <= 15:
             raise FrameError(f"opcode {self.opcode} does not fit in 4 bits: give a number from 0 to 15")
         if self.masking_key is not None and len(self.masking_key) != 4:

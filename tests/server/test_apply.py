@@ -6,8 +6,9 @@ import asyncio
 
 import pytest
 
+import lane_kernel as lane
 from lane_kernel.client import EventSource, connect
-from lane_kernel.server import HandlerError, RouteKind, Server
+from lane_kernel.server import HandlerError, RouteKind, Server, pipeline
 
 ECHO = """async def echo(ws):
     async for message in ws:
@@ -160,3 +161,113 @@ async def test_a_handler_from_a_cell_has_its_source(server: Server) -> None:
         return "found"
 
     assert server.routes[0].source == ('@server.websocket("/here")\nasync def here(ws):\n    return "found"\n')
+
+
+async def test_a_class_sees_the_notebooks_names(server: Server) -> None:
+    """A class's body looks names up in another way than a function's."""
+    text = """@server.route("/hyper")
+class Echo(lane.ServerHook):
+    word = greeting
+
+    @lane.is_ws_upgrade_type
+    @lane.try_get_websocket_request("body")
+    async def handle(self, stream, ctx, body):
+        await stream.send_list(lane.WebSocketFrame.create_frame_list(self.word + body.decode() + str(max(1, 2))))
+        return lane.Status.CONTINUE
+"""
+    server.apply("/hyper", text, {"lane": lane, "greeting": "hello ", "max": min})
+    async with connect(server.url("/hyper")) as ws:
+        await ws.send("you")
+        assert await ws.receive() == "hello you1"
+
+
+async def test_a_text_that_exits_is_a_mistake(server: Server) -> None:
+    with pytest.raises(HandlerError, match="line 2: SystemExit: 7"):
+        server.apply("/x", "import sys\nsys.exit(7)\nasync def x(ws): ...\n")
+
+
+async def test_another_kind_right_after_the_same_kind(server: Server) -> None:
+    """Connections go on with the newest handler of their own kind."""
+    server.apply("/x", ECHO.format("old "))
+    async with connect(server.url("/x")) as ws:
+        await ws.send("1")
+        await ws.receive()
+        server.apply("/x", ECHO.format("new "))
+        server.apply("/x", "async def x(events):\n    await events.send('a stream')\n")
+        await ws.send("2")
+        assert await ws.receive() == "new 2"
+
+
+GROUP = """import asyncio
+async def x(ws):
+    async def read():
+        async for message in ws:
+            await ws.send({!r} + message)
+    async def wait():
+        await asyncio.Event().wait()
+    async with asyncio.TaskGroup() as group:
+        group.create_task(read())
+        group.create_task(wait())
+"""
+
+
+async def test_a_handler_that_receives_in_a_task_of_its_own_is_replaced_whole(server: Server) -> None:
+    server.apply("/x", GROUP.format("old "))
+    async with connect(server.url("/x")) as ws:
+        for text in ("new ", "newer "):
+            await ws.send("1")
+            await ws.receive()
+            server.apply("/x", GROUP.format(text))
+            await ws.send("2")
+            assert await asyncio.wait_for(ws.receive(), 5) == f"{text}2"
+
+
+async def test_a_handler_that_only_sends_is_replaced_after_a_while(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pipeline, "REPLACE_PATIENCE", 0.1)
+    text = "import asyncio\nasync def x(ws):\n    await ws.send({!r})\n    await asyncio.Event().wait()\n"
+    server.apply("/x", text.format("old"))
+    async with connect(server.url("/x")) as ws:
+        assert await ws.receive() == "old"
+        server.apply("/x", text.format("new"))
+        assert await asyncio.wait_for(ws.receive(), 5) == "new"
+    server.check()
+
+
+async def test_a_message_in_hand_is_finished_by_the_handler_that_took_it(server: Server) -> None:
+    taken, go = asyncio.Event(), asyncio.Event()
+    text = """async def x(ws):
+    async for message in ws:
+        taken.set()
+        await go.wait()
+        await ws.send({!r} + message)
+"""
+    names = {"taken": taken, "go": go}
+    server.apply("/x", text.format("old "), names)
+    async with connect(server.url("/x")) as ws:
+        await ws.send("1")
+        await asyncio.wait_for(taken.wait(), 5)
+        server.apply("/x", text.format("new "), names)
+        await ws.send("2")
+        go.set()
+        assert [await ws.receive(), await ws.receive()] == ["old 1", "new 2"]
+
+
+async def test_a_replaced_handler_that_fails_as_it_ends_is_seen(server: Server) -> None:
+    text = """async def x(ws):
+    try:
+        async for message in ws:
+            await ws.send(message)
+    finally:
+        1 / 0
+"""
+    server.apply("/x", text)
+    async with connect(server.url("/x")) as ws:
+        await ws.send("1")
+        await ws.receive()
+        server.apply("/x", ECHO.format("new "))
+        await ws.send("2")
+        assert await ws.receive() == "new 2"
+        with pytest.raises(ExceptionGroup, match="1 failure"):
+            server.check()

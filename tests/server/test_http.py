@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
-from lane_kernel.server import Server, ServerHook, Status
+from lane_kernel.net.heads import parse_request_head
+from lane_kernel.server import Request, Server, ServerHook, Status
 from lane_kernel.wire.http1 import parse_head
-from tests.server.raw import HANDSHAKE, raw
+from tests.server.raw import HANDSHAKE, raw, until
 
 GET = b"GET %s HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
@@ -190,3 +193,96 @@ async def test_the_refusal_says_how_to_allow_an_origin(pages: Server) -> None:
     async with raw(pages) as peer:
         await peer.send(request)
         assert parse_head(await peer.head()).first("Access-Control-Allow-Origin") == "https://lab.example"
+
+
+async def test_head_gets_no_body(server: Server) -> None:
+    """RFC 9110 §9.3.2: not of a page that is there, not of one that is not, and the next answer follows at once."""
+
+    @server.route("/page")
+    async def page(stream, ctx):
+        ctx.response.set_body("a body")
+
+    @server.events("/stream")
+    async def stream(events):
+        raise AssertionError("nothing is streamed to HEAD")
+
+    async with raw(server) as peer:
+        for path, status in (("/page", b"200"), ("/nope", b"404"), ("/page", b"200")):
+            await peer.send(f"HEAD {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode())
+            head = await peer.head()
+            assert head.startswith(b"HTTP/1.1 " + status)
+            assert re.search(rb"Content-Length: [1-9]", head)
+        await peer.send(b"HEAD /stream HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+        assert b"text/event-stream" in await peer.head()
+        assert await peer.rest() == b""
+    server.check()
+
+
+async def test_absolute_form(server: Server) -> None:
+    """RFC 9112 §3.2.2: a server takes it."""
+
+    @server.route("/page")
+    async def page(stream, ctx):
+        ctx.response.set_body(f"{ctx.request.path} {ctx.request.queries}")
+
+    async with raw(server) as peer:
+        await peer.send(b"GET http://127.0.0.1/page?a=b HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")
+        assert (await peer.rest()).endswith(b"/page {'a': 'b'}")
+        assert Request(parse_request_head(b"GET http://a HTTP/1.1\r\nHost: a\r\n\r\n")).raw_path == "/"
+
+
+@pytest.mark.parametrize(
+    ("request_head", "said"),
+    [
+        (b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n", b"Connection: close"),
+        (b"GET / HTTP/1.0\r\nHost: 127.0.0.1\r\n\r\n", b"Connection: close"),
+        (b"GET / HTTP/1.0\r\nHost: 127.0.0.1\r\nConnection: keep-alive\r\n\r\n", b"Connection: keep-alive"),
+        (b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n", b"Connection: keep-alive"),
+    ],
+)
+async def test_the_answer_says_whether_the_connection_stays(server: Server, request_head: bytes, said: bytes) -> None:
+    """RFC 9112 §9.6."""
+    async with raw(server) as peer:
+        await peer.send(request_head)
+        assert said in await peer.head()
+
+
+async def test_426_names_the_option_that_upgrade_belongs_to(server: Server) -> None:
+    """RFC 9110 §7.8 and §15.5.22."""
+
+    @server.websocket("/ws")
+    async def ws(ws):
+        """Do nothing."""
+
+    async with raw(server) as peer:
+        await peer.send(b"GET /ws HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+        head = await peer.head()
+        assert head.startswith(b"HTTP/1.1 426")
+        assert b"Connection: Upgrade, close" in head
+
+
+async def test_expect_100_continue(server: Server) -> None:
+    """RFC 9110 §10.1.1: the client waits for the interim answer before it sends the body."""
+
+    @server.route("/post")
+    async def post(stream, ctx):
+        ctx.response.set_body(ctx.request.body)
+
+    async with raw(server) as peer:
+        await peer.send(
+            b"POST /post HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 2\r\nExpect: 100-continue\r\n"
+            b"Connection: close\r\n\r\n"
+        )
+        assert await peer.head() == b"HTTP/1.1 100 Continue\r\n\r\n"
+        await peer.send(b"hi")
+        assert (await peer.rest()).endswith(b"\r\n\r\nhi")
+
+
+async def test_a_request_cut_by_the_end_is_answered_and_logged(server: Server) -> None:
+    """RFC 9112 §8: an incomplete request; the client may still read."""
+    async with raw(server) as peer:
+        await peer.send(b"GET / HT")
+        peer.writer.write_eof()
+        await peer.rest()
+        await until(lambda: server.log.records)
+    assert "400: the client ended the connection inside the head of a request" in server.log.records[-1].text

@@ -148,3 +148,41 @@ async def test_handlers_do_not_run_in_the_cells_context() -> None:
 
         async with connect(server.url("/")):
             assert await asyncio.wait_for(seen, 5) == "none"
+
+
+async def test_stop_from_another_threads_loop() -> None:
+    server = Server("elsewhere", store=Store())
+
+    @server.websocket("/idle")
+    async def idle(ws):
+        async for _ in ws:
+            pass
+
+    await server.start()
+    ws = await connect(server.url("/idle"))
+    await asyncio.wait_for(asyncio.to_thread(lambda: asyncio.run(server.stop())), 5)
+    assert not server.running
+    with pytest.raises(ConnectionClosedError, match="1001"):
+        await ws.receive()
+    await ws.close()
+
+
+async def test_stop_while_stopping_waits_for_it() -> None:
+    server = Server("twice", store=Store())
+
+    @server.websocket("/idle")
+    async def idle(ws):
+        async for _ in ws:
+            pass
+
+    await server.start()
+    ws = await connect(server.url("/idle"))
+    await asyncio.gather(server.stop(), server.stop())
+    assert not server.connections
+    await ws.close()
+
+
+@pytest.mark.parametrize("port", [70_000, -1, "x"])
+async def test_what_is_no_port(port) -> None:
+    with pytest.raises(ListenError, match="is no port"):
+        await Server("port", port=port, store=Store()).start()
