@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 from pathlib import Path
@@ -33,6 +34,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit status: 0 when all went well, 1 when a notebook failed, 2 when the command was wrong, 130 on Ctrl-C.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A terminal without a character of a path shows its escape instead.
+            stream.reconfigure(errors="backslashreplace")
     arguments = list(sys.argv[1:] if argv is None else argv)
     parser = _parser()
     lab_options: list[str] = []
@@ -57,6 +62,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except LaneError as error:
         print(f"lane {options.command}: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print(f"lane {options.command}: interrupted", file=sys.stderr)
+        return 130
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -79,7 +87,7 @@ def _parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     lab.add_argument(
-        "folder", nargs="?", type=Path, default=DEFAULT_FOLDER, metavar="FOLDER", help="default: lane-lessons"
+        "folder", nargs="?", type=_path, default=DEFAULT_FOLDER, metavar="FOLDER", help="default: lane-lessons"
     )
     lab.set_defaults(call=_lab)
 
@@ -90,9 +98,9 @@ def _parser() -> argparse.ArgumentParser:
         "fails, or if a handler, a task or a callback of lane_kernel fails beside the cells.",
         allow_abbrev=False,
     )
-    run.add_argument("notebooks", nargs="+", type=Path, metavar="NOTEBOOK", help="an .ipynb file, or a folder of them")
+    run.add_argument("notebooks", nargs="+", type=_path, metavar="NOTEBOOK", help="an .ipynb file, or a folder of them")
     run.add_argument(
-        "--output", type=Path, metavar="DIR", help="write the executed copies there, also of those that fail"
+        "--output", type=_path, metavar="DIR", help="write the executed copies there, also of those that fail"
     )
     run.add_argument(
         "--timeout",
@@ -115,6 +123,12 @@ class _Version(argparse.Action):
 
         print(f"lane_kernel {version('lane-kernel')}")
         parser.exit()
+
+
+def _path(text: str) -> Path:
+    if not text:
+        raise argparse.ArgumentTypeError("an empty path names nothing; write . for the current folder")
+    return Path(text)
 
 
 def _seconds(text: str) -> int:
@@ -173,7 +187,6 @@ def _run(options: argparse.Namespace) -> int:
         report.summary(out, result)
         report.failures(err, result)
         if target := targets.get(notebook.path):
-            target.parent.mkdir(parents=True, exist_ok=True)
             nbformat.write(notebook.content, target)
         if report.exit_status(results) == 130:  # Ctrl-C stops the notebooks that follow, too
             break

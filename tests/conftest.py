@@ -22,6 +22,8 @@ _MAC = (
 def find_chromium() -> str | None:
     """The machine's Chromium or Chrome; else the one that `playwright install chromium` fetched."""
     if named := os.environ.get("LANE_CHROMIUM"):
+        if shutil.which(named) is None:
+            pytest.fail(f"LANE_CHROMIUM={named} is no program on this machine")
         return named
     for name in _BROWSERS:
         if found := shutil.which(name):

@@ -71,7 +71,17 @@ def test_help_loads_nothing_heavy():
         (["run", "good.ipynb", "--timeout", "soon"], "'soon' is not a number of whole seconds"),
         (["run", "good.ipynb", "--timeout", "-1"], "'-1' is not a number of whole seconds"),
         (["run", "good.ipynb", "--output", "."], "would replace good.ipynb by its executed copy"),
-        (["run", "good.ipynb", "--output", "broken.ipynb"], "is a file; name a folder"),
+        (["run", "good.ipynb", "--output", "broken.ipynb"], "is a file, or lies below one; name a folder"),
+        (["run", "good.ipynb", "--output", "broken.ipynb/below"], "is a file, or lies below one; name a folder"),
+        (["run", "good.ipynb", "--output", "taken"], "is a folder, where an executed copy would go"),
+        (["run", "good.ipynb", "--output", ""], "an empty path names nothing"),
+        (["run", ""], "an empty path names nothing"),
+        (["run", "deep.ipynb"], "deep.ipynb is not a notebook: it is not JSON"),
+        (["run", "locked"], "locked cannot be read: Permission denied."),
+        (["run", "locked/x.ipynb"], "locked/x.ipynb cannot be read: Permission denied."),
+        (["run", "good.ipynb", "--output", "locked/out"], "locked/out cannot be written: Permission denied"),
+        (["lab", "locked"], "The lessons cannot be written to locked (Permission denied)"),
+        (["lab", "dangling"], "is a link to nothing"),
         (["run", "good.ipynb", "--fast"], "unknown arguments: --fast"),
         (["lab", "--no-browser"], "JupyterLab's own options go after --"),
         (["lab", "broken.ipynb"], "broken.ipynb is not a folder; name another one"),
@@ -82,6 +92,13 @@ def test_a_wrong_command_gives_one_clear_sentence(tmp_path: Path, arguments: lis
     write(tmp_path / "good.ipynb", "1")
     (tmp_path / "broken.ipynb").write_text("not JSON")
     (tmp_path / "empty").mkdir()
+    (tmp_path / "deep.ipynb").write_text("[" * 100_000)
+    (tmp_path / "taken" / "good.ipynb").mkdir(parents=True)
+    (tmp_path / "dangling").mkdir()
+    (tmp_path / "dangling" / "00_first_bytes.ipynb").symlink_to("nowhere")
+    (tmp_path / "locked").mkdir(mode=0)
+    if "locked" in "".join(arguments) and os.access(tmp_path / "locked", os.R_OK):
+        pytest.skip("nothing is locked to root")
     done = lane(*arguments, cwd=tmp_path)
     assert done.returncode == 2
     assert said in done.stderr
@@ -130,8 +147,18 @@ def test_ctrl_c_ends_the_kernel_and_keeps_what_ran(tmp_path: Path):
     )
     write(tmp_path / "01.ipynb", "print('before')", source)
     write(tmp_path / "02.ipynb", "1")
-    command = [*LANE, "run", str(tmp_path), "--output", str(tmp_path / "out")]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    # A shell's background jobs ignore SIGINT, and hand that on to the tests and to what they start.
+    code = (
+        "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
+        "from lane_kernel.cli import main; sys.exit(main())"
+    )
+    command = [sys.executable, "-c", code, "run", str(tmp_path), "--output", str(tmp_path / "out")]
+    with subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
         kernel = int((tmp_path / "reached").read_text())
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=60)

@@ -120,9 +120,7 @@ async def execute(
         # nbclient reports a cancellation from outside in the same words as the kernel's death.
         if (task := asyncio.current_task()) is not None and task.cancelling():
             raise asyncio.CancelledError from None
-        message = (
-            f"the kernel died in {_place(result)}; too little memory, exit() or a crash in compiled code does that."
-        )
+        message = f"the kernel died in {_place(result)}; too little memory or a crash in compiled code does that."
         result.failures.append(Failure(Cause.KERNEL, message, _source(result)))
     finally:
         result.seconds = time.perf_counter() - started

@@ -60,10 +60,12 @@ def place(folder: Path, source: Path | None = None) -> Placed:
         if not path.is_file() or any(part.startswith(".") for part in relative.parts):
             continue
         target = folder / relative
-        if target.exists() or target.is_symlink():
-            placed.kept.append(relative)
-            continue
         try:
+            if target.is_symlink() and not target.exists():
+                raise LessonsError(f"{target} is a link to nothing; remove it, and the lesson is put there.")
+            if target.exists():
+                placed.kept.append(relative)
+                continue
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, target)
         except (FileExistsError, NotADirectoryError):

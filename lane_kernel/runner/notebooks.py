@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -40,20 +41,27 @@ def find(named: Iterable[Path]) -> list[Path]:
     """
     found: dict[Path, Path] = {}
     for path in named:
-        if path.is_dir():
-            # Not recursive, so that checkpoints and executed copies in folders below are left alone.
-            inside = sorted(path.glob("*.ipynb"))
-            if not inside:
-                raise NotebookError(f"There is no notebook (*.ipynb) in the folder {path}.")
-        elif not path.exists():
-            raise NotebookError(f"There is no notebook {path}; check the path.")
-        elif path.suffix != ".ipynb":
-            raise NotebookError(f"{path} is not a notebook; name an .ipynb file or a folder of them.")
-        else:
-            inside = [path]
+        try:
+            inside = _inside(path)
+        except OSError as error:
+            raise NotebookError(f"{path} cannot be read: {error.strerror}.") from error
         for notebook in inside:
             found.setdefault(notebook.resolve(), notebook)
     return list(found.values())
+
+
+def _inside(path: Path) -> list[Path]:
+    if path.is_dir():
+        # Not recursive, so that checkpoints and executed copies in folders below are left alone.
+        inside = sorted(inner for inner in path.iterdir() if inner.name.endswith(".ipynb"))
+        if not inside:
+            raise NotebookError(f"There is no notebook (*.ipynb) in the folder {path}.")
+        return inside
+    if not path.exists():
+        raise NotebookError(f"There is no notebook {path}; check the path.")
+    if path.suffix != ".ipynb":
+        raise NotebookError(f"{path} is not a notebook; name an .ipynb file or a folder of them.")
+    return [path]
 
 
 def read(path: Path) -> Notebook:
@@ -65,11 +73,13 @@ def read(path: Path) -> Notebook:
     import nbformat
 
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
         raw = json.loads(text)
     except OSError as error:
         raise NotebookError(f"{path} cannot be read: {error.strerror}.") from error
-    except ValueError as error:
+    except UnicodeDecodeError as error:
+        raise NotebookError(f"{path} is not a notebook: it is not UTF-8 (byte {error.start}).") from error
+    except (ValueError, RecursionError) as error:
         raise NotebookError(f"{path} is not a notebook: it is not JSON ({error}).") from error
     if not isinstance(raw, dict) or not isinstance(raw.get("nbformat"), int):
         raise NotebookError(f"{path} is not a notebook: it is JSON, but does not say its nbformat.")
@@ -90,13 +100,12 @@ def read(path: Path) -> Notebook:
 
 
 def copies(notebooks: Iterable[Path], folder: Path) -> dict[Path, Path]:
-    """Say where the executed copy of each notebook goes.
+    """Say where the executed copy of each notebook goes, and make the folder for them.
 
     Raises:
-        NotebookError: A copy would replace a notebook that is run, or two copies have one name, or `folder` is a file.
+        NotebookError: A copy would replace a notebook that is run, or two copies have one name, or `folder` is a file
+            or cannot be written.
     """
-    if folder.exists() and not folder.is_dir():
-        raise NotebookError(f"--output {folder} is a file; name a folder.")
     targets: dict[Path, Path] = {}
     taken: dict[str, Path] = {}
     for notebook in notebooks:
@@ -108,4 +117,19 @@ def copies(notebooks: Iterable[Path], folder: Path) -> dict[Path, Path]:
         if (other := taken.setdefault(notebook.name, notebook)) != notebook:
             raise NotebookError(f"The copies of {other} and {notebook} would both be {target}; run them one by one.")
         targets[notebook] = target
+    _make(folder, targets.values())
     return targets
+
+
+def _make(folder: Path, targets: Iterable[Path]) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        folders = [target for target in targets if target.is_dir()]
+    except (FileExistsError, NotADirectoryError):
+        raise NotebookError(f"--output {folder} is a file, or lies below one; name a folder.") from None
+    except OSError as error:
+        raise NotebookError(f"--output {folder} cannot be written: {error.strerror}; name another folder.") from error
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise NotebookError(f"--output {folder} cannot be written: Permission denied; name another folder.")
+    if folders:
+        raise NotebookError(f"{folders[0]} is a folder, where an executed copy would go; name another --output.")

@@ -8,8 +8,12 @@ from __future__ import annotations
 import traceback
 from collections import deque
 from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
 
 from lane_kernel.capture import Connection, NoteKind, Store
+
+_PACKAGE = Path(__file__).resolve().parents[1]
 
 MAX_RECORDS = 1000
 """Records kept; older ones are forgotten, and `total` still counts them."""
@@ -90,6 +94,7 @@ class HandlersLog:
             line: The line of the handler's source that it came from.
             where: Where it happened, where that was in no handler.
         """
+        error.__traceback__ = _without_ours(error.__traceback__)
         place = "" if connection is None else f", connection {connection.number}"
         error.add_note(where or f"in the handler of {route or 'no route'}{place}")
         self._failures.append(error)
@@ -111,6 +116,14 @@ class HandlersLog:
         failures = list(self._failures)
         self._failures.clear()
         return failures
+
+
+def _without_ours(trace: TracebackType | None) -> TracebackType | None:
+    """A traceback from the first frame on that is not of this package; all of it where there is none."""
+    first = trace
+    while first is not None and Path(first.tb_frame.f_code.co_filename).is_relative_to(_PACKAGE):
+        first = first.tb_next
+    return first or trace
 
 
 def line_in(error: BaseException, filename: str) -> int | None:

@@ -40,7 +40,7 @@ def test_what_cannot_be_found_is_said(tmp_path: Path):
     [
         (b"", "it is not JSON"),
         (b"print('hi')", "it is not JSON"),
-        (b"\xff\xfe\x00", "it is not JSON"),
+        (b"\xff\xfe\x00", "it is not UTF-8"),
         (b"[]", "does not say its nbformat"),
         (b"{}", "does not say its nbformat"),
         (b'{"nbformat": "4"}', "does not say its nbformat"),
@@ -94,5 +94,5 @@ def test_copies_never_replace_each_other_or_a_notebook(tmp_path: Path):
     with pytest.raises(NotebookError, match="would replace"):
         copies([one], tmp_path / "a")
     # Also one that is not run from there.
-    with pytest.raises(NotebookError, match="is a file; name a folder"):
+    with pytest.raises(NotebookError, match="is a file, or lies below one; name a folder"):
         copies([one], other)
