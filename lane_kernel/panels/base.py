@@ -8,8 +8,8 @@ this room thinks about threads.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from functools import cache
+from collections.abc import Callable, Sequence
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ import ipywidgets
 import traitlets
 
 from lane_kernel.errors import LaneError
-from lane_kernel.net.home import Home
+from lane_kernel.net.home import Home, Repeating
 
 STATIC = Path(__file__).parent / "static"
 """Where the build puts the bundles."""
@@ -88,6 +88,8 @@ class Panel(anywidget.AnyWidget):
     _esm = traitlets.Unicode().tag(sync=True)
     _css = traitlets.Unicode().tag(sync=True)
     trouble = traitlets.Unicode().tag(sync=True)
+    own_id = traitlets.Unicode().tag(sync=True)
+    _chores: list[tuple[float, Callable[[], object]]] = []  # noqa: RUF012 - a widget is closed also before it is made
 
     def __init__(self, name: str, home: Home | None = None, **traits: Any) -> None:
         """Load the panel's bundle and open its channel to the pages.
@@ -99,7 +101,11 @@ class Panel(anywidget.AnyWidget):
         """
         self.home = home or home_of_caller()
         self._pages: dict[str, float] = {}
+        self._chores: list[tuple[float, Callable[[], object]]] = []
+        self._repeating: list[Repeating] = []
         super().__init__(_esm=bundle(f"{name}.js"), _css=bundle(f"{name}.css"), **traits)
+        # By it the page finds out whether the kernel is still there.
+        self.own_id = self.model_id or ""
         keep_home(self, self.home)
         self.on_msg(self._heard)
 
@@ -120,6 +126,39 @@ class Panel(anywidget.AnyWidget):
             self._pages.pop(page, None)
         else:
             self._pages[page] = time.monotonic()
+            self.wake()
+
+    def while_watched(self, seconds: float, function: Callable[[], object]) -> None:
+        """Call a function again and again while a page shows the panel; nothing is left running where none does.
+
+        Args:
+            seconds: The pause between two calls.
+            function: What to call.
+        """
+        self._chores.append((seconds, function))
+
+    def wake(self) -> None:
+        """A page shows the panel: begin what is done while one does."""
+        if not self._repeating:
+            self._repeating = [self.home.every(seconds, partial(self._do, chore)) for seconds, chore in self._chores]
+
+    def _do(self, chore: Callable[[], object]) -> None:
+        if self.is_watched:
+            chore()
+        else:
+            self._rest()
+
+    def _rest(self) -> None:
+        for repeating in self._repeating:
+            repeating.stop()
+        self._repeating = []
+
+    def close(self) -> None:
+        """Leave nothing running and close the panel's pages."""
+        if self._chores:
+            self._rest()
+            self._chores = []
+        super().close()
 
     @property
     def is_watched(self) -> bool:

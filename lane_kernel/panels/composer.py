@@ -12,12 +12,12 @@ import ipywidgets
 
 from lane_kernel.client import ClientWebSocket, connect
 from lane_kernel.errors import LaneError
-from lane_kernel.net.home import Repeating
 from lane_kernel.net.session import WebSocketSession
 from lane_kernel.panels.base import PanelError, home_of_caller, keep_home
 from lane_kernel.panels.inspector import Inspector
 from lane_kernel.server import RouteKind, Server
 from lane_kernel.wire.frames import Frame, FrameError, Opcode
+from lane_kernel.wire.handshake import HandshakeError
 
 _POLL = 0.25
 _MASKS = (("random key", "random"), ("fixed key", "fixed"), ("not masked", "none"))
@@ -47,7 +47,7 @@ class Composer(ipywidgets.VBox):
         said: What became of the last press of a button.
     """
 
-    _polling: Repeating | None = None
+    _is_made = False
 
     def __init__(self, server: Server) -> None:
         """Talk to a server.
@@ -60,6 +60,7 @@ class Composer(ipywidgets.VBox):
         self._clients: dict[str, ClientWebSocket] = {}
         self._readers: set[asyncio.Task[None]] = set()
         self._revision: object = None
+        self._is_refreshing = False
         narrow = ipywidgets.Layout(width="auto", max_width="420px")
         self.target = ipywidgets.Dropdown(description="send as", layout=narrow)
         self.path = ipywidgets.Text(description="path", layout=narrow)
@@ -77,7 +78,7 @@ class Composer(ipywidgets.VBox):
         self.rsv = tuple(_bit(f"RSV{number}") for number in (1, 2, 3))
         self.mask = ipywidgets.Dropdown(description="mask", options=_MASKS, layout=narrow)
         self.key = ipywidgets.Text("37fa213d", description="key (hex)", layout=narrow)
-        self.payload_form = ipywidgets.ToggleButtons(options=["text", "hex"], description="payload")
+        self.payload_form = ipywidgets.ToggleButtons(options=["text", "hex"])
         self.payload_form.style.button_width = "64px"
         self.payload = ipywidgets.Textarea(
             "Hello", layout=ipywidgets.Layout(width="auto", height="64px"), continuous_update=True
@@ -87,12 +88,16 @@ class Composer(ipywidgets.VBox):
         self.preview = Inspector(home=self.home, hint="Nothing to send yet.")
         self._random_key = os.urandom(4)
         row = ipywidgets.Layout(flex_flow="row wrap", align_items="center")
+        bits = ipywidgets.HBox([_label("bits"), self.fin, *self.rsv], layout=row)
+        bits.add_class("lane-bits-row")
+        forms = ipywidgets.HBox([_label("payload"), self.payload_form], layout=row)
         super().__init__(
             [
                 ipywidgets.HBox([self.target, self.path, self.connect_button, self.close_button], layout=row),
-                ipywidgets.HBox([self.opcode, self.fin, *self.rsv], layout=row),
+                self.opcode,
+                bits,
                 ipywidgets.HBox([self.mask, self.key], layout=row),
-                self.payload_form,
+                forms,
                 self.payload,
                 ipywidgets.HBox([self.send_button, self.said], layout=row),
                 self.preview,
@@ -100,9 +105,10 @@ class Composer(ipywidgets.VBox):
         )
         self.add_class("lane-composer")
         self._listen()
-        self._refresh()
+        self.refresh()
         self._draw()
-        self._polling = self.home.every(_POLL, self._poll)
+        self._is_made = True
+        self.preview.while_watched(_POLL, self._poll)
 
     def frame(self) -> Frame:
         """The frame that Send would send.
@@ -143,15 +149,26 @@ class Composer(ipywidgets.VBox):
         client = self._clients.get(path)
         if client is not None and client.is_open:
             return client
+        if not path.startswith("/"):
+            raise PanelError(f"a path begins with a slash: write /{path}")
         if "{" in path:
             raise PanelError(f"{path} has a name in braces: put a value in its place")
-        client = await connect(self.server.url(path), store=self.server.capture)
+        client = await self._connect(path)
         self._clients[path] = client
         reader = self.home.loop.create_task(self._read(client))
         self._readers.add(reader)
         reader.add_done_callback(self._readers.discard)
-        self._refresh()
+        self.refresh()
         return client
+
+    async def _connect(self, path: str) -> ClientWebSocket:
+        try:
+            return await connect(self.server.url(path), store=self.server.capture)
+        except HandshakeError as error:
+            found = self.server.find(path.partition("?")[0])
+            if found is None or found[0].kind is RouteKind.WEBSOCKET:
+                raise
+            raise PanelError(f"{found[0].pattern} speaks no WebSocket: choose a route of kind ws ({error})") from error
 
     async def send(self) -> Frame:
         """Send the frame, connecting first where that is needed.
@@ -179,12 +196,11 @@ class Composer(ipywidgets.VBox):
             await client.close()
         else:
             await self._server_end().close()
-        self._refresh()
+        self.refresh()
 
     def close(self) -> None:
         """Close the form, its connections and its pages."""
-        if self._polling is not None:
-            self._polling.stop()
+        if self._is_made:
             for client in self._clients.values():
                 self.home.start(client.close())
             self._clients = {}
@@ -252,29 +268,40 @@ class Composer(ipywidgets.VBox):
         """Take what the server answers, which the timeline shows, so that the client's queue stays empty."""
         async for _ in client:
             pass
-        self._refresh()
+        self.refresh()
 
     def _poll(self) -> None:
         if self.server.revision != self._revision:
-            self._refresh()
+            self.refresh()
 
-    def _refresh(self) -> None:
+    def refresh(self) -> None:
+        """Offer the routes and connections that there are now; a form that a page shows does so by itself."""
         self._revision = self.server.revision
         routes = [route.pattern for route in self.server.routes if route.kind is RouteKind.WEBSOCKET]
         options = [(f"client of {pattern}", f"client:{pattern}") for pattern in routes]
         for session in self.server.websockets:
             number = session.connection.number
             options.append((f"server, on connection {number}", f"server:{number}"))
-        chosen = self.target.value
         options = options or [(_NO_TARGET, "")]
         if tuple(options) != tuple(self.target.options):
-            self.target.options = options
-            values = [value for _, value in options]
-            self.target.value = chosen if chosen in values else values[0]
-            self._chose()
+            self._offer_targets(options)
         self._enable()
 
+    def _offer_targets(self, options: list[tuple[str, str]]) -> None:
+        """Change what may be chosen; a choice that is still there stays, and with it what was typed."""
+        chosen, values = self.target.value, [value for _, value in options]
+        self._is_refreshing = True
+        try:
+            self.target.options = options
+            self.target.value = chosen if chosen in values else values[0]
+        finally:
+            self._is_refreshing = False
+        if self.target.value != chosen:
+            self._chose()
+
     def _chose(self) -> None:
+        if self._is_refreshing:
+            return
         value = str(self.target.value or "")
         if value.startswith("client:"):
             self.path.value = value.partition(":")[2]
@@ -303,6 +330,11 @@ class Composer(ipywidgets.VBox):
         else:
             self.preview.trouble = ""
             self.preview.show(encoded)
+
+
+def _label(text: str) -> ipywidgets.Label:
+    """A label as wide as the descriptions of the fields above and below it."""
+    return ipywidgets.Label(text, layout=ipywidgets.Layout(width="80px", justify_content="flex-end"))
 
 
 def _bit(name: str, *, on: bool = False) -> ipywidgets.Checkbox:

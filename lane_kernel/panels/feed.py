@@ -95,14 +95,22 @@ class Feed:
     def join(self, source: RowSource) -> None:
         """Give a source its share of each turn from now on."""
         self._sources.append(source)
-        if self._turns is None:
-            self._turns = self._home.every(PERIOD, self.turn)
+        self.wake()
 
     def leave(self, source: RowSource) -> None:
-        """Give a source no more turns. Nothing is left running after the last."""
+        """Give a source no more turns."""
         if source in self._sources:
             self._sources.remove(source)
-        if not self._sources and self._turns is not None:
+        if not self._sources:
+            self._rest()
+
+    def wake(self) -> None:
+        """Take turns as long as a page watches one of the sources."""
+        if self._turns is None and self._sources:
+            self._turns = self._home.every(PERIOD, self.turn)
+
+    def _rest(self) -> None:
+        if self._turns is not None:
             self._turns.stop()
             self._turns = None
 
@@ -110,6 +118,7 @@ class Feed:
         """Take one turn."""
         watched = [source for source in self._sources if source.is_watched]
         if not watched:
+            self._rest()
             return
         store = self.timeline.store
         grown, self._store_next = store.next - self._store_next, store.next

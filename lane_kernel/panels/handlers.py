@@ -9,7 +9,6 @@ import traitlets
 from IPython import get_ipython
 
 from lane_kernel.errors import LaneError
-from lane_kernel.net.home import Repeating
 from lane_kernel.panels.base import Panel, PanelError, bundle
 from lane_kernel.server import HandlerError, LogRecord, Route, Server
 
@@ -46,8 +45,6 @@ class HandlersPanel(Panel):
     mistake: Any = traitlets.Dict(None, allow_none=True).tag(sync=True)
     editor_version = traitlets.Unicode().tag(sync=True)
 
-    _polling: Repeating | None = None
-
     def __init__(self, server: Server) -> None:
         """Show a server's handlers.
 
@@ -61,7 +58,7 @@ class HandlersPanel(Panel):
         first = next((route.pattern for route in server.routes if route.source is not None), None)
         if first is not None:
             self.edit(first)
-        self._polling = self.home.every(_POLL, self._poll)
+        self.while_watched(_POLL, self._poll)
 
     def edit(self, pattern: str) -> None:
         """Put a route's handler into the editor, as a click on the route does.
@@ -127,23 +124,21 @@ class HandlersPanel(Panel):
         elif kind == "apply":
             self._apply_from_page(str(content["pattern"]), str(content["source"]))
 
-    def close(self) -> None:
-        """Stop looking at the server and close the panel's pages."""
-        if self._polling is not None:
-            self._polling.stop()
-        super().close()
-
     def _route(self, pattern: str) -> Route | None:
         return next((route for route in self.server.routes if route.pattern == pattern), None)
 
     def _apply_from_page(self, pattern: str, source: str) -> None:
         try:
-            self._apply(pattern, source)
+            route = self._apply(pattern, source)
         except LaneError:
             # Shown by the panel, at its line.
             self.send({"type": "result", "text": "not applied"})
-        else:
-            self.send({"type": "result", "text": f"applied to {pattern}"})
+            return
+        if route.pattern != pattern:
+            # The text's own decorator says where it belongs.
+            self.pattern = route.pattern
+            self.send({"type": "opened"})
+        self.send({"type": "result", "text": f"applied to {route.pattern}"})
 
     def _apply(self, pattern: str, source: str) -> Route:
         existed = self._route(pattern) is not None
@@ -166,7 +161,7 @@ class HandlersPanel(Panel):
         }
 
     def _poll(self) -> None:
-        if not self.is_watched or self._seen == self._look():
+        if self._seen == self._look():
             return
         self._post_state()
         if self.server.log.total > self._logged:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from lane_kernel.net.home import Home
-from lane_kernel.panels.base import Panel
+from lane_kernel.panels.base import Panel, PanelError
 from lane_kernel.panels.still import Still, inspector_html
 from lane_kernel.sides import Direction, Side
 from lane_kernel.timeline import Entry, EntryKind, Timeline, dissect
@@ -41,6 +41,11 @@ class Inspector(Still, Panel):
             home: Where callbacks run; the caller's loop by default.
             hint: What to say while nothing is shown.
         """
+        if not (shown is None or isinstance(shown, Timeline | Entry | bytes)):
+            raise PanelError(
+                f"an Inspector shows an entry, bytes, or a timeline's entries, no {type(shown).__name__}: "
+                "give it server.timeline[0] or server.timeline"
+            )
         super().__init__("inspector", home)
         self.timeline = shown if isinstance(shown, Timeline) else None
         self.entry: Entry | None = None
@@ -177,7 +182,9 @@ def _detail(entry: Entry, length: int) -> str:
     when = f"{seconds:02}.{rest // 1000:03} {rest % 1000:03} s"
     if length and entry.is_forgotten:
         return f"{when} · its bytes had to make room for newer ones"
-    return f"{when} · {_count(length)}" if length else when
+    if not length or entry.span is None:
+        return when
+    return f"{when} · {_count(length)} from byte {entry.span.start:,} of its direction"
 
 
 def _count(length: int) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 import traitlets
 
 from lane_kernel.net.home import Home
-from lane_kernel.panels.base import Panel
+from lane_kernel.panels.base import Panel, PanelError
 from lane_kernel.panels.feed import Feed, RowSource
 from lane_kernel.panels.rows import Cells
 from lane_kernel.panels.still import Still
@@ -49,6 +49,8 @@ class RowPanel(Still, Panel):
             home: Where callbacks run; the caller's loop by default.
             hint: What the page says while there are no rows.
         """
+        if not isinstance(timeline, Timeline):
+            raise PanelError(f"a panel of rows shows a timeline, no {type(timeline).__name__}: give it server.timeline")
         super().__init__(name, home, hint=hint)
         self.timeline = timeline
         feed = Feed.of(timeline, self.home)
@@ -61,6 +63,11 @@ class RowPanel(Still, Panel):
             self.source.hello()
         elif content.get("type") == "rows":
             self.source.ask(int(content["first"]), int(content["count"]))
+
+    def wake(self) -> None:
+        """A page shows the panel: the feed takes its turns again."""
+        super().wake()
+        self.source.feed.wake()
 
     def select(self, index: int | None) -> None:
         """Choose an entry, as a click on its row does.

@@ -8,7 +8,7 @@ from typing import Any
 import traitlets
 
 from lane_kernel.errors import LaneError
-from lane_kernel.net.home import Home, Repeating
+from lane_kernel.net.home import Home
 from lane_kernel.panels.base import Panel
 from lane_kernel.server import Server
 
@@ -24,7 +24,6 @@ class StatusBar(Panel):
     """
 
     state = traitlets.Dict().tag(sync=True)
-    _polling: Repeating | None = None
 
     def __init__(self, server: Server, *, frames: Callable[[], int] | None = None, home: Home | None = None) -> None:
         """Show a server's status.
@@ -38,13 +37,14 @@ class StatusBar(Panel):
         self._frames = frames
         super().__init__("status", home)
         self.refresh()
-        self._polling = self.home.every(_POLL, self.refresh)
+        self.while_watched(_POLL, self.refresh)
 
     def refresh(self) -> None:
         """Show what is so now; nothing is sent where nothing has changed."""
         server, store = self.server, self.server.capture
         self.state = {
             "running": server.running,
+            "replaced": server.is_replaced,
             "address": server.url("") if server.running else "",
             "connections": len(server.connections),
             "frames": None if self._frames is None else self._frames(),
@@ -69,16 +69,11 @@ class StatusBar(Panel):
 
     def heard(self, content: dict[str, Any]) -> None:
         """Do what a person pressed on the page."""
+        self.refresh()
         if content.get("type") == "start":
             self.home.start(self._finish(self.start()))
         elif content.get("type") == "stop":
             self.home.start(self._finish(self.stop()))
-
-    def close(self) -> None:
-        """Stop looking at the server and close the panel's pages."""
-        if self._polling is not None:
-            self._polling.stop()
-        super().close()
 
     async def _finish(self, action: Coroutine[Any, Any, None]) -> None:
         try:

@@ -286,6 +286,11 @@ class Server:
         return self._listener is not None
 
     @property
+    def is_replaced(self) -> bool:
+        """Whether another server of this name has been started since."""
+        return _servers.get(self.name, self) is not self
+
+    @property
     def home(self) -> Home | None:
         """The loop and thread it was started on; None before."""
         return self._home

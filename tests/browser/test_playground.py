@@ -211,6 +211,55 @@ def test_the_pages_own_websocket_and_eventsource(lab: Lab) -> None:
         expect(inspector(page).locator(".lane-fields")).to_contain_text("tick")
 
 
+def test_what_was_typed_stays(lab: Lab) -> None:
+    """A draft comes back with its route; the composer's form stays while connections come and go."""
+    with lab.notebook(SERVER, SHOW) as notebook:
+        page = open_playground(notebook)
+        type_handler(page, UPPER)
+        page.locator(".lane-routes tr", has_text="/clock").locator("button").click()
+        expect(page.locator(".lane-editor .cm-content")).to_contain_text("async def clock")
+        page.locator(".lane-routes tr", has_text="/echo").locator("button").click()
+        expect(page.locator(".lane-editor .cm-content")).to_contain_text("message.upper()")
+        expect(page.locator(".lane-handlers [role=status]", has_text="not applied yet")).to_be_visible()
+
+        page.get_by_role("tab", name="Composer").click()
+        path = page.locator(".lane-composer").get_by_label("path")
+        path.fill("/echo?x=1")
+        page.locator(".lane-composer").get_by_label("mask").select_option("not masked")
+        for _ in range(2):
+            notebook.execute("async with lane.connect(server.url('/echo')) as ws: await ws.send('x')")
+            page.get_by_role("button", name="Send", exact=True).click()
+            expect(row(page, "GET /echo?x=1")).to_be_visible()
+        expect(path).to_have_value("/echo?x=1")
+        assert notebook.value("play.composer.mask.value") == "none"
+        assert not notebook.problems
+
+
+def test_a_lost_kernel_is_said(lab: Lab, artifacts: Path) -> None:
+    """What is shown is what was seen until then."""
+    with lab.notebook(SERVER, SHOW) as notebook:
+        page = open_playground(notebook)
+        notebook.execute("async with lane.connect(server.url('/echo')) as ws: await ws.send('before')")
+        row(page, "before").click()
+        page.evaluate("() => window.jupyterapp.shell.currentWidget.sessionContext.restartKernel()")
+        said = page.locator(".lane-status .lane-gone")
+        expect(said).to_contain_text("The kernel is gone; this is what was seen until")
+        expect(page.locator(".lane-gone:visible")).to_have_count(1)
+        expect(row(page, "before")).to_be_visible()
+        page.screenshot(path=artifacts / "kernel-gone.png")
+        notebook.run_all()
+        expect(page.locator(".lane-status .lane-light", has_text="running")).to_be_visible()
+        expect(page.locator(".lane-gone:visible")).to_have_count(0)
+
+
+def test_a_replaced_server_is_said(lab: Lab) -> None:
+    with lab.notebook(SERVER, SHOW) as notebook:
+        page = open_playground(notebook)
+        notebook.on_cell(0, "notebook:run-cell")
+        expect(page.locator(".lane-status")).to_contain_text("○ replaced")
+        expect(page.locator(".lane-status").get_by_role("button")).to_have_count(0)
+
+
 def test_data_is_shown_and_never_run(lab: Lab) -> None:
     attack = "<img src=x onerror='window.attacked = true'><script>window.attacked = true</script>"
     with lab.notebook(SERVER, SHOW) as notebook:
@@ -405,6 +454,8 @@ def test_how_it_looks(lab: Lab, artifacts: Path, name: str, theme: str, width: i
                 page.locator(".lane-playground").screenshot(path=SCREENSHOTS / "playground.png")
         for tab in ("Composer", "Events", "Handlers"):
             page.get_by_role("tab", name=tab).click()
+            if tab == "Events":
+                expect(page.locator(".lane-eventlog .lane-layer .lane-row")).to_have_count(3)
             page.screenshot(path=artifacts / f"{name}-{tab.lower()}.png")
         type_handler(page, MISTAKE)
         page.keyboard.press("Shift+Enter")

@@ -104,7 +104,7 @@ async def test_send_connects_and_the_bytes_cross_the_wire(server: Server, compos
 async def test_the_server_sends_on_an_open_connection(server: Server, composer: Composer) -> None:
     client = await composer.connect()
     number = server.websockets[0].connection.number
-    composer._refresh()
+    composer.refresh()
     composer.target.value = f"server:{number}"
     assert composer.mask.value == "none", "RFC 6455 §5.1: a server does not mask"
     composer.opcode.value = int(Opcode.PING)

@@ -125,6 +125,29 @@ export function keepKeys(scope, root) {
 }
 
 /**
+ * Say that the kernel is gone, once it is: what stands there is what was seen until then, and its controls do nothing.
+ * @param {Scope} scope
+ * @param {any} model
+ * @param {HTMLElement} root
+ */
+export function watchKernel(scope, model, root) {
+  const line = h("p", { class: "lane-problem lane-gone", role: "alert" });
+  line.hidden = true;
+  const show = (/** @type {boolean} */ lost) => {
+    if (lost === !line.hidden) return;
+    line.hidden = !lost;
+    root.classList.toggle("lane-lost", lost);
+    setText(line, lost ? `✖ The kernel is gone; this is what was seen until ${new Date().toLocaleTimeString()}. Run the cell again.` : "");
+  };
+  // The event does not say which way it went, and only the manager's own model knows.
+  scope.model(model, "comm_live_update", async () => {
+    const own = await model.widget_manager?.get_model(model.get("own_id"));
+    show(!own?.comm_live);
+  });
+  root.append(line);
+}
+
+/**
  * Show what went wrong in the kernel, as long as the model's `trouble` says so.
  * @param {Scope} scope
  * @param {any} model

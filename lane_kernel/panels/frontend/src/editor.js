@@ -79,6 +79,7 @@ export function createEditor({ parent, doc, onApply, onChange }) {
     lineNumbers(),
     history(),
     drawSelection(),
+    EditorView.lineWrapping,
     highlightActiveLine(),
     indentOnInput(),
     indentUnit.of("    "),

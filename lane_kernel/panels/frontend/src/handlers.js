@@ -1,6 +1,6 @@
-/** The handlers: routes, the editor of one of them, and what they printed and raised. */
+/** The handlers: routes, the editor of one of them, and the log of how they failed. */
 
-import { Scope, h, keepKeys, panel, setText, showTrouble } from "./dom.js";
+import { Scope, h, keepKeys, panel, setText, showTrouble, watchKernel } from "./dom.js";
 import * as format from "./format.js";
 import { speaker } from "./page.js";
 import { view } from "./rows.js";
@@ -65,6 +65,8 @@ class Handlers {
     this.editor = null;
     /** @type {RouteState[]} */
     this.routes = [];
+    /** What was typed and not applied, by route. @type {Map<string, string>} */
+    this.drafts = new Map();
     this.counter = h("span", { class: "lane-counter" });
     this.routeRows = h("tbody");
     const head = h("tr", {}, ...["route", "kind", "hits", "open", "state"].map((name) => h("th", { scope: "col", class: /hits|open/.test(name) ? "lane-end" : "" }, name)));
@@ -77,7 +79,7 @@ class Handlers {
     this.place = h("div", { class: "lane-editor" }, h("p", { class: "lane-note" }, "The editor is on its way…"));
     this.trouble = h("details", { class: "lane-trouble" });
     this.trouble.hidden = true;
-    this.log = h("ol", { class: "lane-log", role: "log", tabindex: "0", "aria-label": "What the handlers printed and raised" });
+    this.log = h("ol", { class: "lane-log", role: "log", tabindex: "0", "aria-label": "How handlers failed, and what peers did wrong" });
     const edit = h("div", { class: "lane-bar" }, this.pattern, this.applyButton, this.newButton, this.said);
     const top = h("div", { class: "lane-bar" }, h("strong", {}, "Handlers"), this.counter);
     root.append(top, this.table, this.empty, edit, this.place, this.trouble, h("div", { class: "lane-bar lane-log-head" }, h("strong", {}, "Log")), this.log);
@@ -108,11 +110,31 @@ class Handlers {
 
   apply() {
     if (this.editor === null) return;
+    const pattern = this.pattern.value.trim();
     setText(this.said, "applying…");
-    this.say({ type: "apply", pattern: this.pattern.value.trim(), source: this.editor.get() });
+    this.drafts.delete(pattern);
+    this.say({ type: "apply", pattern, source: this.editor.get() });
+  }
+
+  /** Keep what is typed and not applied, before another route comes into the editor. */
+  keepDraft() {
+    const text = this.editor?.get();
+    if (text !== undefined && text !== this.model.get("source")) this.drafts.set(this.model.get("pattern"), text);
+  }
+
+  /** The kernel has put a route into the editor; a draft of it comes back. */
+  opened() {
+    const pattern = this.model.get("pattern");
+    const draft = this.drafts.get(pattern);
+    this.drafts.delete(pattern);
+    this.pattern.value = pattern;
+    this.editor?.set(draft ?? this.model.get("source"));
+    setText(this.said, draft === undefined ? "" : "not applied yet");
+    this.state({ routes: this.routes, hint: this.empty.textContent ?? "" });
   }
 
   begin() {
+    this.keepDraft();
     this.say({ type: "new" });
     this.pattern.focus();
     this.pattern.select();
@@ -121,7 +143,9 @@ class Handlers {
   /** @param {MouseEvent} event */
   pick(event) {
     const row = /** @type {Element} */ (event.target).closest("[data-pattern]");
-    if (row !== null) this.say({ type: "open", pattern: row.getAttribute("data-pattern") });
+    if (row === null) return;
+    this.keepDraft();
+    this.say({ type: "open", pattern: row.getAttribute("data-pattern") });
   }
 
   /** What the kernel says about the routes. @param {{routes: RouteState[], hint: string}} state */
@@ -191,6 +215,7 @@ function render({ model, el }) {
   const scope = new Scope();
   const root = panel("handlers", "Handlers");
   keepKeys(scope, root);
+  watchKernel(scope, model, root);
   showTrouble(scope, model, root);
   const handlers = new Handlers(scope, model, root);
   const { module, arrived } = editorModule(model.get("editor_version"), () => handlers.say({ type: "editor" }));
@@ -198,7 +223,7 @@ function render({ model, el }) {
   scope.model(model, "msg:custom", (message, buffers) => {
     if (message?.type === "editor") arrived(view(buffers[0]));
     else if (message?.type === "state") handlers.state(message);
-    else if (message?.type === "opened") opened();
+    else if (message?.type === "opened") handlers.opened();
     else if (message?.type === "result") handlers.result(message);
     else if (message?.type === "log") {
       // Lines come again when another page says hello; a number makes each appear once.
@@ -207,12 +232,6 @@ function render({ model, el }) {
       handlers.records(fresh);
     }
   });
-  const opened = () => {
-    handlers.pattern.value = model.get("pattern");
-    handlers.editor?.set(model.get("source"));
-    handlers.state({ routes: handlers.routes, hint: handlers.empty.textContent ?? "" });
-    setText(handlers.said, "");
-  };
   scope.model(model, "change:mistake", () => handlers.shownError());
   module.then(
     (loaded) => {
@@ -220,7 +239,7 @@ function render({ model, el }) {
     },
     (error) => setText(handlers.place, `The editor could not be loaded: ${error}`),
   );
-  opened();
+  handlers.opened();
   handlers.shownError();
   el.append(root);
   handlers.say({ type: "hello" });

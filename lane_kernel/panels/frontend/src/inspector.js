@@ -1,6 +1,6 @@
 /** The inspector: one entry's bytes beside its fields; marking either marks the other. */
 
-import { Scope, h, keepKeys, panel, setText, showTrouble } from "./dom.js";
+import { Scope, h, keepKeys, panel, setText, showTrouble, watchKernel } from "./dom.js";
 import * as format from "./format.js";
 import * as marks from "./marks.js";
 import { speaker } from "./page.js";
@@ -289,6 +289,7 @@ function render({ model, el }) {
   const say = speaker(scope, model);
   const root = panel("inspector", "Inspector");
   keepKeys(scope, root);
+  watchKernel(scope, model, root);
   showTrouble(scope, model, root);
   const inspector = new Inspector(scope, root);
   scope.model(model, "msg:custom", (message, buffers) => {

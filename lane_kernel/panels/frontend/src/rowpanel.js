@@ -1,6 +1,6 @@
 /** What the timeline and the event log share: a table over a feed, its counters and its follow button. */
 
-import { Scope, h, keepKeys, panel, setText, showTrouble } from "./dom.js";
+import { Scope, h, keepKeys, panel, setText, showTrouble, watchKernel } from "./dom.js";
 import * as format from "./format.js";
 import { speaker } from "./page.js";
 import { RowStream } from "./stream.js";
@@ -44,6 +44,7 @@ export function renderRows({ model, el }, { name, label, noun, columns }) {
       words();
     },
   });
+  watchKernel(scope, model, root);
   showTrouble(scope, model, root);
   root.append(h("div", { class: "lane-bar" }, h("strong", {}, label), counter, h("span", { class: "lane-space" }), follow), table.element);
 

@@ -1,6 +1,6 @@
 /** The playground's status bar. */
 
-import { Scope, h, keepKeys, panel, setText, showTrouble } from "./dom.js";
+import { Scope, h, keepKeys, panel, setText, showTrouble, watchKernel } from "./dom.js";
 import * as format from "./format.js";
 import { speaker } from "./page.js";
 
@@ -10,6 +10,7 @@ function render({ model, el }) {
   const say = speaker(scope, model);
   const root = panel("status", "Playground");
   keepKeys(scope, root);
+  watchKernel(scope, model, root);
   showTrouble(scope, model, root);
   const light = h("span", { class: "lane-light" });
   const address = h("code", { class: "lane-address" });
@@ -20,10 +21,12 @@ function render({ model, el }) {
 
   function draw() {
     const state = model.get("state");
-    setText(light, state.running ? "● running" : "○ stopped");
+    setText(light, state.running ? "● running" : state.replaced ? "○ replaced" : "○ stopped");
+    light.title = state.replaced ? "A newer server of this name took its place: run the cell that shows the playground again" : "";
     light.className = `lane-light ${state.running ? "lane-ok" : ""}`;
-    setText(address, state.running ? state.address : "await server.start()");
+    setText(address, state.running ? state.address : state.replaced ? "run this cell again to see the newer server" : "await server.start()");
     copy.hidden = !state.running;
+    toggle.hidden = state.replaced;
     const parts = [
       format.plural(state.connections, "connection"),
       ...(state.frames === null ? [] : [format.plural(state.frames, "frame")]),
@@ -49,6 +52,7 @@ function render({ model, el }) {
   scope.model(model, "change:state", draw);
   draw();
   el.append(root);
+  say({ type: "hello" });
   return () => {
     scope.close();
     root.remove();

@@ -21,8 +21,8 @@ export const columns = [
     mark: (row) => `lane-conn lane-c${row.connection % 6}`,
   },
   { name: "dir", width: "4ch", title: "Direction: the client is on the left", text: (row) => ARROWS[row.direction], mark: () => "lane-arrow", tip: (row) => DIRECTIONS[row.direction] },
-  { name: "what", width: "minmax(16ch, 3fr)", text: (row) => row.cells[0], mark: (row) => `lane-k-${row.kind}`, tip: (row) => row.cells[0] },
-  { name: "len", width: "8ch", align: "end", title: "Bytes of payload", text: (row) => format.count(row.length) },
+  { name: "what", width: "minmax(20ch, 4fr)", text: (row) => row.cells[0], mark: (row) => `lane-k-${row.kind}`, tip: (row) => row.cells[0] },
+  { name: "len", width: "8ch", align: "end", title: "Bytes of payload", text: (row) => (row.direction === 0 ? "" : format.count(row.length)) },
   { name: "preview", width: "minmax(12ch, 5fr)", text: (row) => row.cells[1], mark: () => "lane-code", tip: (row) => row.cells[1] },
   { name: "", width: "3ch", title: "Findings", text: (row) => SIGN_MARKS[row.sign], mark: (row) => `lane-sign lane-s-${SIGNS[row.sign]}`, tip: (row) => SIGNS[row.sign] },
 ];
