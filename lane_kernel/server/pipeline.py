@@ -181,20 +181,28 @@ class Exchange:
         self._turn = asyncio.get_running_loop().create_future()
         handler = asyncio.ensure_future(self._contained(run(self.stream, ctx)))
         waited: set[asyncio.Future[Any]] = {handler, self._turn}
-        if route.kind is RouteKind.EVENTS:
+        if self.kind is RouteKind.EVENTS:
             waited.add(self.stream.gone)
         try:
             await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            self._ending = True
-            handler.cancel()
-            await asyncio.wait({handler}, timeout=END_TIMEOUT)
+            await self._end(handler, route)
         if not self._turn.done() or self._successor is None or self.stream.gone.done():
             if handler.done() and not handler.cancelled():
                 handler.result()
             return None
-        self._watch_end(handler, route)
+        if handler.done() and not handler.cancelled() and isinstance(error := handler.exception(), Exception):
+            self._server.fail(error, route, self.stream.connection)
         return self._successor
+
+    async def _end(self, handler: asyncio.Future[Status], route: Route) -> None:
+        """Cancel a handler that has not ended, and wait for it; `Server.stop` has its own bound on all of them."""
+        self._ending = True
+        handler.cancel()
+        await asyncio.wait({handler}, timeout=END_TIMEOUT if self._server.running else None)
+        if not handler.done():
+            text = f"the handler did not end within {END_TIMEOUT:g} s of its cancellation"
+            self._server.fail(HandlerStoppedError(text), route, self.stream.connection)
 
     async def _contained(self, handler: Awaitable[Status]) -> Status:
         """Await a handler; what would end the kernel, or end the handler unseen, becomes a failure of its own."""
@@ -210,18 +218,6 @@ class Exchange:
             ) from error
         except KeyboardInterrupt as error:
             raise HandlerStoppedError("the handler was interrupted by a person") from error
-
-    def _watch_end(self, handler: asyncio.Future[Status], route: Route) -> None:
-        """Log how a replaced handler went, where it did not just end."""
-        error: BaseException | None = None
-        if not handler.done():
-            error = HandlerStoppedError(
-                f"the replaced handler has not ended within {END_TIMEOUT:g} s of its cancellation"
-            )
-        elif not handler.cancelled():
-            error = handler.exception()
-        if isinstance(error, Exception):
-            self._server.fail(error, route, self.stream.connection)
 
     def replace_handler(self) -> None:
         """Tell the running handler that its route has another one now, where that one speaks the same.

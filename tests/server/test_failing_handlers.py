@@ -9,9 +9,9 @@ import threading
 import pytest
 
 from lane_kernel.capture import Store
-from lane_kernel.client import connect
+from lane_kernel.client import EventSource, connect
 from lane_kernel.net.session import ConnectionClosedError
-from lane_kernel.server import Server
+from lane_kernel.server import Server, pipeline
 from tests.server.raw import until
 
 
@@ -208,6 +208,26 @@ async def test_a_handler_that_survives_stop_is_a_failure():
     freed.set()
     writer.close()
     await asyncio.wait(asyncio.all_tasks() - {asyncio.current_task()}, timeout=5)
+
+
+async def test_a_handler_that_outlives_its_client_is_a_failure(server: Server, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(pipeline, "END_TIMEOUT", 0.1)
+    freed = asyncio.Event()
+
+    @server.events("/stubborn")
+    async def stubborn(events):
+        await events.send("x")
+        while not freed.is_set():
+            try:
+                await freed.wait()
+            except asyncio.CancelledError:
+                continue
+
+    async with EventSource(server.url("/stubborn")) as source:
+        await source.take(1, timeout=5)
+    await until(lambda: server.log.total)
+    assert "did not end within 0.1 s of its cancellation" in failures(server)[0]
+    freed.set()
 
 
 async def test_the_failures_of_a_replaced_server_are_its_successors():
