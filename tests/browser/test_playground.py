@@ -357,17 +357,17 @@ def test_a_cell_that_is_run_again_leaves_the_old_panels_at_rest(lab: Lab) -> Non
         assert not notebook.problems
 
 
-# The loop is blocked for as long as it is late, but no longer than its thread has worked meanwhile: when the machine
-# gives the thread no processor, nobody blocks the loop.
+# The loop is blocked for as long as it is late, but no longer than its process has worked meanwhile: when the machine
+# gives the process no processor, nobody blocks the loop.
 LAG = """
 import asyncio, time
 class Lag:
     def __init__(self):
         self.loop, self.all = asyncio.get_running_loop(), []
-        self.due, self.worked = self.loop.time(), time.thread_time()
+        self.due, self.worked = self.loop.time(), time.process_time()
         self.tick()
     def tick(self):
-        now, worked = self.loop.time(), time.thread_time()
+        now, worked = self.loop.time(), time.process_time()
         self.all.append(min(now - self.due, worked - self.worked))
         self.due, self.worked = now + 0.005, worked
         self.handle = self.loop.call_at(self.due, self.tick)
