@@ -75,10 +75,12 @@ if TYPE_CHECKING:
     from lane_kernel.timeline import EntryKind as EntryKind
     from lane_kernel.timeline import Timeline as Timeline
     from lane_kernel.timeline import dissect as dissect
+    from lane_kernel.wire.deflate import DeflateParameters as DeflateParameters
     from lane_kernel.wire.frames import CloseCode as CloseCode
     from lane_kernel.wire.frames import Frame as Frame
     from lane_kernel.wire.frames import Opcode as Opcode
     from lane_kernel.wire.handshake import HandshakeError as HandshakeError
+    from lane_kernel.wire.policy import Policy as Policy
     from lane_kernel.wire.rules import ProtocolError as ProtocolError
 
 __version__ = "0.1.0"
@@ -91,6 +93,7 @@ _HOMES = {
     "ConnectionClosedError": "net.session",
     "ConnectionLostError": "net.stream",
     "Context": "server",
+    "DeflateParameters": "wire.deflate",
     "DialError": "net.dial",
     "Direction": "sides",
     "EntryKind": "timeline",
@@ -109,6 +112,7 @@ _HOMES = {
     "NotRunningError": "errors",
     "Opcode": "wire.frames",
     "Playground": "panels",
+    "Policy": "wire.policy",
     "ProtocolError": "wire.rules",
     "ResponseError": "net.heads",
     "Server": "server",

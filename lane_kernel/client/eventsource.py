@@ -177,7 +177,7 @@ class EventSource:
         except EventStreamError as error:
             self._failure = self._failure or error
             blocks = error.blocks
-        self._events.extend(block.event for block in blocks if block.event is not None)
+        self._events.extend(event for block in blocks if (event := block.event) is not None)
 
     async def __aiter__(self) -> AsyncIterator[Event]:
         """Yield events until the stream ends."""

@@ -13,7 +13,10 @@ from lane_kernel.net.session import WebSocketSession
 from lane_kernel.net.transport import FrameTransport
 from lane_kernel.sides import Side
 from lane_kernel.wire.connection import MAX_MESSAGE
-from lane_kernel.wire.handshake import check_response, make_key, upgrade_request
+from lane_kernel.wire.deflate import DeflateParameters
+from lane_kernel.wire.deflate import offer as deflate_offer
+from lane_kernel.wire.handshake import Offer, check_response, make_key, upgrade_request
+from lane_kernel.wire.policy import POLITE, Policy
 
 
 class ClientWebSocket(WebSocketSession):
@@ -23,9 +26,9 @@ class ClientWebSocket(WebSocketSession):
         url: What it is connected to.
     """
 
-    def __init__(self, transport: FrameTransport, url: str) -> None:
+    def __init__(self, transport: FrameTransport, url: str, subprotocol: str | None = None) -> None:
         """Speak over a transport."""
-        super().__init__(transport)
+        super().__init__(transport, subprotocol)
         self.url = url
 
 
@@ -38,6 +41,8 @@ class Connecting:
         headers: Sequence[tuple[str, str]],
         store: Store | None,
         max_message: int,
+        offer: Offer,
+        policy: Policy,
         timeout: float,
     ) -> None:
         """Keep what `connect` was given."""
@@ -45,6 +50,8 @@ class Connecting:
         self._headers = tuple(headers)
         self._store = store
         self._max_message = max_message
+        self._offer = offer
+        self._policy = policy
         self._timeout = timeout
         self._socket: ClientWebSocket | None = None
 
@@ -57,16 +64,20 @@ class Connecting:
         stream = await dial(target, self._store or kernel_store(), "client", self._timeout)
         try:
             key = make_key()
-            stream.send(upgrade_request(target.authority, target.path, key, self._headers))
+            headers = (*self._offer.headers, *self._headers)
+            stream.send(upgrade_request(target.authority, target.path, key, headers))
             head = await read_response_head(stream, timeout=self._timeout)
             if head.status != 101:
                 said = await read_small_body(stream, head)
                 check_response(head.status, f"{head.reason} ({said})" if said else head.reason, head.lines, key)
-            check_response(head.status, head.reason, head.lines, key)
+            agreement = check_response(head.status, head.reason, head.lines, key, self._offer)
         except BaseException:
             stream.close()
             raise
-        return ClientWebSocket(FrameTransport(stream, Side.CLIENT, max_message=self._max_message), self._url)
+        transport = FrameTransport(
+            stream, Side.CLIENT, max_message=self._max_message, policy=self._policy, deflate=agreement.deflate
+        )
+        return ClientWebSocket(transport, self._url, agreement.subprotocol)
 
     async def __aenter__(self) -> ClientWebSocket:
         """Connect."""
@@ -87,6 +98,9 @@ def connect(
     headers: Sequence[tuple[str, str]] = (),
     store: Store | None = None,
     max_message: int = MAX_MESSAGE,
+    subprotocols: Sequence[str] = (),
+    deflate: DeflateParameters | None = None,
+    policy: Policy = POLITE,
     timeout: float = CONNECT_TIMEOUT,
 ) -> Connecting:
     """Connect to a WebSocket.
@@ -99,6 +113,9 @@ def connect(
         headers: Header lines to add to the handshake, such as ("Origin", "http://example.org").
         store: Where to record; the kernel's store by default.
         max_message: The bound on a message in bytes.
+        subprotocols: The subprotocols to ask for, the preferred one first.
+        deflate: What to offer of permessage-deflate; nothing by default.
+        policy: What the client does of its own accord; everything the RFC asks for by default.
         timeout: The bound on connecting, and again on the handshake, in seconds.
 
     Raises:
@@ -107,4 +124,5 @@ def connect(
         ResponseError: What came is no HTTP, or nothing came in time.
         ConnectionLostError: The server ended the connection before it answered.
     """
-    return Connecting(url, headers, store, max_message, timeout)
+    offer = Offer(tuple(subprotocols), () if deflate is None else (deflate_offer(deflate),))
+    return Connecting(url, headers, store, max_message, offer, policy, timeout)

@@ -8,6 +8,7 @@ from lane_kernel.capture import Connection
 from lane_kernel.errors import LaneError
 from lane_kernel.net.transport import CLOSE_TIMEOUT, FrameTransport
 from lane_kernel.sides import Side
+from lane_kernel.wire.deflate import DeflateParameters
 from lane_kernel.wire.frames import Frame, Opcode
 from lane_kernel.wire.rules import ProtocolError
 
@@ -32,10 +33,14 @@ class WebSocketSession:
 
     async for message in ws:
         await ws.send(message)
+
+    Attributes:
+        subprotocol: What the handshake agreed on, or None.
     """
 
-    def __init__(self, transport: FrameTransport) -> None:
+    def __init__(self, transport: FrameTransport, subprotocol: str | None = None) -> None:
         """Speak over a transport."""
+        self.subprotocol = subprotocol
         self._transport = transport
 
     @property
@@ -47,6 +52,11 @@ class WebSocketSession:
     def connection(self) -> Connection:
         """The connection as the capture knows it."""
         return self._transport.stream.record
+
+    @property
+    def deflate(self) -> DeflateParameters | None:
+        """What the handshake agreed on permessage-deflate, or None where it is not in use."""
+        return self._transport.deflate
 
     @property
     def is_open(self) -> bool:
@@ -73,19 +83,30 @@ class WebSocketSession:
         """The rule that the other end broke, where that failed the connection."""
         return self._transport.failure
 
-    async def send(self, message: str | bytes) -> None:
+    async def send(
+        self,
+        message: str | bytes | bytearray | memoryview,
+        *,
+        is_compressed: bool | None = None,
+        fragment_size: int | None = None,
+    ) -> None:
         """Send a message: str as text, bytes as binary.
+
+        Args:
+            message: The message.
+            is_compressed: Whether to compress it where permessage-deflate was agreed; it is by default.
+            fragment_size: Bytes of payload data in one frame at the most; all in one frame by default.
 
         Raises:
             ConnectionStateError: A Close has been sent.
+            FrameError: Text that UTF-8 has no bytes for, such as half of a surrogate pair; a fragment size below 1.
             ConnectionLostError: The connection is gone.
         """
-        if isinstance(message, str):
-            await self._transport.send(Frame(Opcode.TEXT, message.encode()))
-        elif isinstance(message, bytes | bytearray | memoryview):
-            await self._transport.send(Frame(Opcode.BINARY, bytes(message)))
-        else:
+        if isinstance(message, bytearray | memoryview):
+            message = bytes(message)
+        if not isinstance(message, str | bytes):
             raise TypeError(f"a message is str or bytes, not {type(message).__name__}")
+        await self._transport.send_message(message, is_compressed=is_compressed, fragment_size=fragment_size)
 
     async def send_frame(self, frame: Frame) -> None:
         """Send a frame exactly as it is, right or wrong: nothing is masked, nothing is checked.
@@ -125,7 +146,7 @@ class WebSocketSession:
         message = await self._transport.receive()
         if message is None:
             raise ConnectionClosedError(self.connection.number, self.close_code, self.close_reason, self.failure)
-        return message.data
+        return message
 
     async def close(self, code: int | None = 1000, reason: str = "", timeout: float = CLOSE_TIMEOUT) -> None:
         """Do the closing handshake and end the connection; harmless where it has ended.
@@ -143,4 +164,4 @@ class WebSocketSession:
     async def __aiter__(self) -> AsyncIterator[str | bytes]:
         """Yield messages until the connection closes."""
         while (message := await self._transport.receive()) is not None:
-            yield message.data
+            yield message

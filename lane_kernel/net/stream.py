@@ -6,17 +6,19 @@ import asyncio
 import contextlib
 import socket
 import ssl
+from collections.abc import Callable
 from typing import Any
 
-from tornado.iostream import IOStream, StreamBufferFullError, StreamClosedError
+from tornado.iostream import IOStream, StreamClosedError
 from tornado.util import _websocket_mask
 
 from lane_kernel.capture import Connection, NoteKind, Store
 from lane_kernel.errors import LaneError
 from lane_kernel.sides import Side
 
-MAX_WRITE_BUFFER = 16 * 1024 * 1024
-"""Default bound on the bytes that wait for a peer that does not read; Tornado's own default is none."""
+MAX_WRITE_BUFFER = 32 * 1024 * 1024
+"""Bound on the bytes that wait for a peer that does not read, before more is sent; twice the largest message, so that a
+Pong may wait behind one. Tornado's own default is none."""
 
 __all__ = ["ConnectionLostError", "RecordedStream", "StreamClosedError", "address", "unmask"]
 
@@ -25,9 +27,8 @@ class ConnectionLostError(LaneError):
     """The connection is gone: what was to be sent cannot be, what was awaited will not come."""
 
 
-def unmask(masking_key: bytes, data: bytes) -> bytes:
-    """Tornado's C function behind wire's seam for unmasking."""
-    return bytes(_websocket_mask(masking_key, data))
+unmask: Callable[[bytes, bytes], bytes] = _websocket_mask
+"""Tornado's C function for wire's seam: takes a masking-key and data, answers the data unmasked."""
 
 
 def address(raw: Any) -> str:
@@ -55,7 +56,8 @@ class RecordedStream(IOStream):
             side: Which end this is.
             name: Whose connection it is.
         """
-        super().__init__(sock, max_write_buffer_size=MAX_WRITE_BUFFER)
+        # Tornado's own bound would count what is being sent, too, and so refuse a large message to an idle peer.
+        super().__init__(sock, max_write_buffer_size=None)
         self.store = store
         self.side = side
         self.saw_eof = False
@@ -84,9 +86,11 @@ class RecordedStream(IOStream):
     def close_fd(self) -> None:
         """Close the socket and note who ended the connection."""
         if self.socket is not None:
-            who = "the peer" if self.saw_eof or self.error is not None else f"the {self.side.value}"
+            is_peer = self.saw_eof or self.error is not None
+            who = "the peer" if is_peer else f"the {self.side.value}"
+            by = self.side.peer if is_peer else self.side
             reason = f": {self.error}" if self.error is not None and not isinstance(self.error, ssl.SSLError) else ""
-            self.store.note(NoteKind.CLOSED, self.record, f"closed by {who}{reason}")
+            self.store.note(NoteKind.CLOSED, self.record, f"closed by {who}{reason}", by=by)
         super().close_fd()
 
     def send(self, data: bytes) -> None:
@@ -95,13 +99,16 @@ class RecordedStream(IOStream):
         Raises:
             ConnectionLostError: The connection is gone, or too much waits for a peer that does not read.
         """
+        if self.closed():
+            raise self.lost()
+        if len(self._write_buffer) > MAX_WRITE_BUFFER:
+            error = ConnectionLostError(
+                f"connection {self.record.number}: over {MAX_WRITE_BUFFER:,} bytes wait for a peer that does not read"
+            )
+            self.close(exc_info=error)
+            raise error
         try:
             self._last_write = self.write(data)
-        except StreamBufferFullError as error:
-            self.close(exc_info=error)
-            raise ConnectionLostError(
-                f"connection {self.record.number}: over {MAX_WRITE_BUFFER:,} bytes wait for a peer that does not read"
-            ) from error
         except StreamClosedError as error:
             raise self.lost() from error
 

@@ -15,8 +15,11 @@ from collections.abc import Callable
 
 from lane_kernel.net.stream import ConnectionLostError, RecordedStream, StreamClosedError, unmask
 from lane_kernel.sides import Side
-from lane_kernel.wire.connection import MAX_MESSAGE, Closed, Event, Failed, Message, State, WebSocketConnection
+from lane_kernel.wire.connection import MAX_MESSAGE, Closed, Event, Failed, State, WebSocketConnection
+from lane_kernel.wire.deflate import DeflateParameters
 from lane_kernel.wire.frames import Frame, Opcode
+from lane_kernel.wire.messages import Message
+from lane_kernel.wire.policy import POLITE, Policy
 from lane_kernel.wire.rules import ProtocolError
 
 READ = 64 * 1024
@@ -27,6 +30,9 @@ MAX_QUEUE = 1024
 
 CLOSE_TIMEOUT = 5.0
 """Default bound on the wait for the other end's Close, in seconds."""
+
+ANSWER_TIMEOUT = 1.0
+"""Bound on the wait for answers to messages that came together with a Close or a broken rule, in seconds."""
 
 SEND_TIMEOUT = 60.0
 """Default bound on the wait for a peer that does not read, in seconds."""
@@ -46,6 +52,8 @@ class FrameTransport:
         side: Side,
         *,
         max_message: int = MAX_MESSAGE,
+        policy: Policy = POLITE,
+        deflate: DeflateParameters | None = None,
         on_failure: Callable[[ProtocolError], object] | None = None,
     ) -> None:
         """Take over a stream whose handshake is done, and begin to read.
@@ -54,6 +62,8 @@ class FrameTransport:
             stream: The stream; bytes that came with the handshake wait in it and are the first frames.
             side: Which end this is.
             max_message: The bound on a message in bytes.
+            policy: What this end does of its own accord.
+            deflate: What the handshake agreed on permessage-deflate.
             on_failure: Told when the peer breaks a rule.
         """
         self.side = side
@@ -61,7 +71,15 @@ class FrameTransport:
         self._stream = stream
         # What the stream has handed out is the handshake; what it still holds are the first frames.
         handed_out = stream.received() - stream.held()
-        self._connection = WebSocketConnection(side, offset=handed_out, unmask=unmask, max_message=max_message)
+        self._connection = WebSocketConnection(
+            side,
+            offset=handed_out,
+            unmask=unmask,
+            max_message=max_message,
+            policy=policy,
+            deflate=deflate,
+            holds_end=True,
+        )
         self._on_failure = on_failure
         self._messages: deque[Message] = deque()
         self._waiters: set[asyncio.Future[None]] = set()
@@ -70,12 +88,19 @@ class FrameTransport:
         self._closing = False
         self._room = asyncio.Event()
         self._room.set()
+        self._all_taken = asyncio.Event()
+        self._all_taken.set()
         self._reader = asyncio.create_task(self._read(), context=contextvars.Context())
 
     @property
     def stream(self) -> RecordedStream:
         """The stream underneath."""
         return self._stream
+
+    @property
+    def deflate(self) -> DeflateParameters | None:
+        """What the handshake agreed on permessage-deflate, or None where it is not in use."""
+        return self._connection.deflate
 
     @property
     def is_open(self) -> bool:
@@ -113,6 +138,10 @@ class FrameTransport:
                 data = await stream.read_bytes(READ, partial=True)
                 self._deliver(connection.receive_data(data))
                 self._flush()
+                if connection.is_holding:
+                    await self._wait_for_answers()
+                    self._deliver(connection.receive_data(b""))
+                    self._flush()
             await self._finish()
         except (StreamClosedError, ConnectionLostError):
             self._deliver(connection.receive_eof())
@@ -120,12 +149,19 @@ class FrameTransport:
             self._stream.close()
             self._wake()
 
+    async def _wait_for_answers(self) -> None:
+        """Let those who take the messages before the end answer them, before the end is dealt with."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(ANSWER_TIMEOUT):
+                await self._all_taken.wait()
+
     def _deliver(self, events: list[Event]) -> None:
         for event in events:
-            if isinstance(event, Message):
+            if isinstance(event, str | bytes):
                 # Once we are closing, nothing may keep the other end's Close from being read.
                 if not (self._closing and len(self._messages) >= MAX_QUEUE):
                     self._messages.append(event)
+                    self._all_taken.clear()
             elif isinstance(event, Closed):
                 self.closed_first = self.closed_first or self.side.peer
             elif isinstance(event, Failed) and self._on_failure is not None:
@@ -178,6 +214,9 @@ class FrameTransport:
                 message = self._messages.popleft()
                 if len(self._messages) < MAX_QUEUE // 2:
                     self._room.set()
+                if not self._messages:
+                    # After the step in which the taker may answer.
+                    asyncio.get_running_loop().call_soon(self._note_all_taken)
                 return message
             if self._connection.close_code is not None or self._reader.done():
                 return None
@@ -187,6 +226,10 @@ class FrameTransport:
                 await waiter
             finally:
                 self._waiters.discard(waiter)
+
+    def _note_all_taken(self) -> None:
+        if not self._messages:
+            self._all_taken.set()
 
     def hand_over(self, reached: Callable[[], object]) -> None:
         """Give no more messages to those who receive now or come to it before `take_over`; none is lost.
@@ -203,11 +246,33 @@ class FrameTransport:
             self._reached = None
             self._generation += 1
 
+    async def send_message(
+        self, message: Message, *, is_compressed: bool | None = None, fragment_size: int | None = None
+    ) -> None:
+        """Send a message, and wait until the socket has taken it.
+
+        Args:
+            message: str goes as text, bytes as binary.
+            is_compressed: Whether to compress it where permessage-deflate was agreed; what the policy says by default.
+            fragment_size: Bytes of payload data in one frame at the most; all in one frame by default.
+
+        Raises:
+            ConnectionStateError: A Close has been sent.
+            FrameError: Text that UTF-8 has no bytes for, or a fragment size below 1.
+            ConnectionLostError: The connection is gone, or the peer did not read in time.
+        """
+        if self._stream.closed():
+            raise self._lost()
+        self._connection.send_message(message, is_compressed=is_compressed, fragment_size=fragment_size)
+        self._flush()
+        await self._flushed()
+
     async def send(self, frame: Frame) -> None:
         """Send a frame by the rules, and wait until the socket has taken it.
 
         Raises:
             ConnectionStateError: A Close has been sent.
+            FrameError: The frame breaks a rule.
             ConnectionLostError: The connection is gone, or the peer did not read in time.
         """
         await self._send(self._connection.send, frame)
@@ -267,6 +332,7 @@ class FrameTransport:
             self._flush()
         self._closing = True
         self._room.set()
+        self._all_taken.set()
         await asyncio.wait({self._reader}, timeout=timeout)
         await self.abort()
 

@@ -22,7 +22,7 @@ from lane_kernel.server.sessions import WebSocket
 from lane_kernel.server.stream import Stream
 from lane_kernel.sides import Side
 from lane_kernel.wire.connection import ConnectionStateError
-from lane_kernel.wire.handshake import HandshakeError, check_request, upgrade_response
+from lane_kernel.wire.handshake import HandshakeError, agree, check_request, upgrade_response
 from lane_kernel.wire.rules import ProtocolError
 
 if TYPE_CHECKING:
@@ -123,11 +123,18 @@ class Exchange:
                 response.set_header(name, value)
             await self._answer(response)
             return False
-        await stream.send(upgrade_response(accept))
+        server = self._server
+        agreement = agree(request.headers, subprotocols=server.subprotocols, wishes=server.deflate)
+        await stream.send(upgrade_response(accept, agreement.headers))
         transport = FrameTransport(
-            stream.recorded, Side.SERVER, max_message=self._server.max_message, on_failure=self._on_failure
+            stream.recorded,
+            Side.SERVER,
+            max_message=server.max_message,
+            policy=server.policy,
+            deflate=agreement.deflate,
+            on_failure=self._on_failure,
         )
-        stream.websocket = WebSocket(transport, request)
+        stream.websocket = WebSocket(transport, request, agreement.subprotocol)
         return True
 
     def _on_failure(self, error: ProtocolError) -> None:

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import contextvars
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -34,6 +34,8 @@ from lane_kernel.server.sessions import (
 from lane_kernel.sides import Side
 from lane_kernel.timeline import Timeline
 from lane_kernel.wire.connection import MAX_MESSAGE
+from lane_kernel.wire.deflate import DeflateParameters
+from lane_kernel.wire.policy import POLITE, Policy
 
 STOP_TIMEOUT = 5.0
 """Default bound on `stop`, in seconds."""
@@ -79,6 +81,9 @@ class Server:
         host: The address it binds.
         log: What its handlers said and how they failed.
         max_message: The bound on a message in bytes.
+        subprotocols: The subprotocols it speaks; of those that a client asks for, its most preferred one is taken.
+        deflate: What it wishes of permessage-deflate; None declines it.
+        policy: What it does of its own accord on a WebSocket.
         allowed_hosts: Host names to accept besides localhost and addresses.
         allowed_origins: Origins of pages to accept besides this host's own and loopback's.
         capture: The store that it records in.
@@ -93,6 +98,9 @@ class Server:
         port: int = 0,
         store: Store | None = None,
         max_message: int = MAX_MESSAGE,
+        subprotocols: Sequence[str] = (),
+        deflate: DeflateParameters | None = None,
+        policy: Policy = POLITE,
     ) -> None:
         """Make a server that does not listen yet.
 
@@ -102,10 +110,16 @@ class Server:
             port: The port; 0 takes that of the server it replaces, or a free one.
             store: Where to record; the kernel's store by default.
             max_message: The bound on a message in bytes.
+            subprotocols: The subprotocols it speaks.
+            deflate: What it wishes of permessage-deflate; None declines it, so that payloads are readable on the wire.
+            policy: What it does of its own accord on a WebSocket; everything the RFC asks for by default.
         """
         self.name = name
         self.host = host
         self.max_message = max_message
+        self.subprotocols = tuple(subprotocols)
+        self.deflate = deflate
+        self.policy = policy
         self.allowed_hosts: set[str] = set()
         self.allowed_origins: set[str] = set()
         self.capture = store or kernel_store()

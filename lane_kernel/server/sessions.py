@@ -20,8 +20,8 @@ from lane_kernel.capture import Connection
 from lane_kernel.net.session import WebSocketSession
 from lane_kernel.net.transport import FrameTransport
 from lane_kernel.server.hooks import Status
-from lane_kernel.wire.connection import Message
 from lane_kernel.wire.eventstream import encode_event
+from lane_kernel.wire.messages import Message
 
 if TYPE_CHECKING:
     from lane_kernel.server.context import Context, Request
@@ -38,9 +38,9 @@ class WebSocket(WebSocketSession):
         request: The request that it was upgraded from.
     """
 
-    def __init__(self, transport: FrameTransport, request: Request) -> None:
+    def __init__(self, transport: FrameTransport, request: Request, subprotocol: str | None = None) -> None:
         """Speak over a transport."""
-        super().__init__(transport)
+        super().__init__(transport, subprotocol)
         self.request = request
 
     @property
@@ -49,7 +49,7 @@ class WebSocket(WebSocketSession):
         return self.request.path
 
     async def receive_message(self) -> Message | None:
-        """Wait for the next message with its opcode; None where the connection has ended."""
+        """Wait for the next message; None where the connection has ended."""
         return await self._transport.receive()
 
     def hand_over(self, reached: Callable[[], object]) -> None:

@@ -13,7 +13,9 @@ from lane_kernel.net.stream import ConnectionLostError, RecordedStream
 from lane_kernel.net.transport import SEND_TIMEOUT
 from lane_kernel.server.context import Request
 from lane_kernel.server.sessions import WebSocket
-from lane_kernel.wire.frames import Frame, Opcode, first_invalid_utf8
+from lane_kernel.wire.frames import Frame, Opcode
+from lane_kernel.wire.messages import TEXT_ERRORS, Message
+from lane_kernel.wire.utf8 import first_wrong_byte
 
 MAX_FRAME = 65_535
 """Bytes in one frame of `create_frame_list` at the most."""
@@ -32,10 +34,11 @@ class WebSocketRequest(bytes):
 
     opcode: Opcode
 
-    def __new__(cls, payload: bytes, opcode: Opcode) -> Self:
-        """Make it of a payload."""
-        made = super().__new__(cls, payload)
-        made.opcode = opcode
+    def __new__(cls, message: Message) -> Self:
+        """Make it of a message."""
+        is_text = isinstance(message, str)
+        made = super().__new__(cls, message.encode(errors=TEXT_ERRORS) if isinstance(message, str) else message)
+        made.opcode = Opcode.TEXT if is_text else Opcode.BINARY
         return made
 
 
@@ -59,7 +62,7 @@ class WebSocketFrame:
         if isinstance(body, WebSocketRequest):
             opcode = body.opcode
         else:
-            opcode = Opcode.TEXT if first_invalid_utf8(payload) is None else Opcode.BINARY
+            opcode = Opcode.TEXT if first_wrong_byte(payload) is None else Opcode.BINARY
         parts = list(_split(payload, whole_characters=opcode is Opcode.TEXT))
         last = len(parts) - 1
         return [
@@ -225,7 +228,7 @@ class Stream:
                 "this connection is not a WebSocket: put @lane.is_ws_upgrade_type above @lane.try_get_websocket_request"
             )
         message = await self.websocket.receive_message()
-        return None if message is None else WebSocketRequest(message.payload, message.opcode)
+        return None if message is None else WebSocketRequest(message)
 
     def close(self) -> None:
         """End the connection."""

@@ -1,4 +1,7 @@
-"""The event stream: bytes to events, events to bytes, and the name of every byte.
+"""The event stream: bytes to events, and events to bytes.
+
+What each byte is, is said by `eventstream_fields`; what the reader does, step by step, by `eventstream_steps`; what is
+wrong, by `eventstream_findings`. What a line means is laid down once for all of them, in `eventstream_lines`.
 
 Source: WHATWG HTML §9.2.
 """
@@ -6,25 +9,16 @@ Source: WHATWG HTML §9.2.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from typing import NamedTuple
 
 from lane_kernel.errors import LaneError
-from lane_kernel.wire.http1 import visible
-from lane_kernel.wire.spans import Family, Field, Span
+from lane_kernel.wire.eventstream_lines import BOM, LINE_END, MAX_RETRY, Effect, read_line, read_retry
+from lane_kernel.wire.rules import EVENT_TOO_BIG, Finding
+from lane_kernel.wire.spans import Span
 
 MAX_EVENT = 1024 * 1024
-"""Default bound on one event, and so on one line, in bytes."""
-
-_MAX_DIGITS = 15
-"""Digits of a reconnection time that are read; more stand for 10 to that power, over 30,000 years."""
-_BOM = b"\xef\xbb\xbf"
-_LINE_END = re.compile(rb"\r\n|\n|\r")
-_MEANINGS = {
-    "data": "added to the data buffer, with a line break",
-    "event": "sets the event's type",
-    "id": "sets the last event ID",
-    "retry": "sets the reconnection time, in milliseconds",
-}
+"""Default bound on the lines of one event, and so on one line, in bytes."""
 
 
 class EventStreamError(LaneError):
@@ -32,15 +26,16 @@ class EventStreamError(LaneError):
 
     Attributes:
         blocks: What the same bytes gave before they went over the bound.
+        finding: Which bytes went over the bound; None where nothing was read.
     """
 
-    def __init__(self, text: str, blocks: tuple[Block, ...] = ()) -> None:
+    def __init__(self, text: str, blocks: tuple[Block, ...] = (), finding: Finding | None = None) -> None:
         super().__init__(text)
         self.blocks = blocks
+        self.finding = finding
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(NamedTuple):
     """A dispatched event.
 
     Attributes:
@@ -54,34 +49,72 @@ class Event:
     last_event_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class Block:
-    """The lines up to and with an empty line.
+class Block(NamedTuple):
+    """The lines up to and with an empty line, and the event that they are, if they are one.
+
+    One flat value: a reader makes one for each event, and making two would double its work.
 
     An event is dispatched at the CR of an empty line, without waiting to see whether an LF follows; such an LF, where
     it comes with the next bytes, belongs to the next block.
 
     Attributes:
-        span: From the block's first byte to the end of its empty line.
-        event: What was dispatched, or None where the block has no data.
-        comments: Its comments.
+        start: The block's first byte.
+        stop: One past the last byte of its empty line.
+        type: The event's type; where nothing is dispatched, the type that the block set, or "".
+        data: The event's data, or None where the block has none and so dispatches nothing.
+        last_event_id: The last event ID at the block's end.
         retry: The reconnection time it set, in milliseconds, or None.
+        comments: Its comments.
         lead: How many bytes stand before its first line: 3 of a byte order mark, 1 of an LF that ends the block before.
         holes: Bytes in its span that are not the stream's, such as the framing between the chunks of a chunked body.
     """
 
-    span: Span
-    event: Event | None
-    comments: tuple[str, ...] = ()
+    start: int
+    stop: int
+    type: str = ""
+    data: str | None = None
+    last_event_id: str = ""
     retry: int | None = None
+    comments: tuple[str, ...] = ()
     lead: int = 0
     holes: tuple[Span, ...] = ()
+
+    @property
+    def span(self) -> Span:
+        """From the block's first byte to the end of its empty line."""
+        return Span(self.start, self.stop)
+
+    @property
+    def event(self) -> Event | None:
+        """What was dispatched, or None where the block has no data."""
+        return None if self.data is None else Event(self.type, self.data, self.last_event_id)
+
+
+_SHAPES = re.compile(
+    r"((?:event: ?+(.*)\n|id: ?+([^\n\0]+)\n)*data: ?+(.*(?:\ndata: .*)*)\n\n)"  # type and ID if any, then data
+    r"|(\n|.(?s:.*?)\n\n)"  # or any other block
+)
+_new_block = tuple.__new__  # Block(…) would do the same in twice the time
+
+
+def _size(text: str) -> int:
+    """How many bytes the text was."""
+    return len(text.encode())
+
+
+def _size_with_cr(text: str) -> int:
+    """How many bytes the text was where each of its lines ended with CR LF."""
+    return len(text.encode()) + text.count("\n")
 
 
 class EventStreamParser:
     """An incremental reader of an event stream.
 
     Chunks may end anywhere: in a line, in a character, between CR and LF.
+
+    There is one reader of lines, `_take_lines`, that reads everything. Ahead of it goes a fast path for whole blocks of
+    the common shapes, `_take_whole_blocks`: it hands each block that is not of these shapes to the reader of lines, and
+    leaves to it the bytes that it cannot measure: wrong UTF-8, mixed line ends, blocks near a bound.
 
     Source: WHATWG HTML §9.2.6.
 
@@ -90,29 +123,39 @@ class EventStreamParser:
         retry: The reconnection time in milliseconds, or None while the stream has not set it.
     """
 
-    def __init__(self, last_event_id: str = "", max_event: int = MAX_EVENT) -> None:
+    def __init__(self, last_event_id: str = "", max_event: int = MAX_EVENT, *, max_line: int | None = None) -> None:
         """Begin at the first byte of a response's body.
 
         Args:
             last_event_id: The last event ID kept from an earlier connection.
-            max_event: The bound on one event in bytes.
+            max_event: The bound on the lines of one event in bytes, their ends not counted.
+            max_line: The bound on one line in bytes; that of an event by default.
         """
         self.last_event_id = last_event_id
         self.retry: int | None = None
         self._max_event = max_event
+        self._max_line = max_event if max_line is None else max_line
         self._id_buffer = last_event_id
-        self._pending = bytearray()
+        self._failure = ""
+        self._pending = bytearray()  # a line that has not ended
         self._position = 0
         self._at_start = True
         self._after_cr = False
-        self._begin_block(None)
+        self._begin_block(0)
 
     @property
     def unfinished(self) -> Span | None:
         """The bytes after the last block that ended, or None where there are none."""
-        return None if self._block_at is None else Span(self._block_at, self._position)
+        return None if self._block_at == self._position else Span(self._block_at, self._position)
 
-    def _begin_block(self, at: int | None) -> None:
+    @property
+    def unfinished_block(self) -> Block | None:
+        """The same bytes as a block that has no event, to be described and judged; or None."""
+        if self.unfinished is None:
+            return None
+        return Block(self._block_at, self._position, lead=self._lead, holes=tuple(self._holes))
+
+    def _begin_block(self, at: int) -> None:
         self._block_at = at
         self._block_size = 0
         self._lead = 0
@@ -133,83 +176,191 @@ class EventStreamParser:
             The blocks that ended, each with its event if it has one.
 
         Raises:
-            EventStreamError: An event is over the bound.
+            EventStreamError: A line or an event is over its bound; nothing more can be read.
         """
+        if self._failure:
+            raise EventStreamError(self._failure)
         blocks: list[Block] = []
         if data:
             at = self._position if offset is None else offset
-            is_new = self._block_at is None
-            if is_new:
+            if self._block_at == self._position:
                 self._block_at = at
             elif at > self._position:
                 self._holes.append(Span(self._position, at))
             self._position = at + len(data)
             try:
-                self._feed(data, at, blocks, is_new=is_new)
+                self._read(data, at, blocks)
             except EventStreamError as error:
+                self._failure = str(error)
                 error.blocks = tuple(blocks)
                 raise
         return blocks
 
-    def _feed(self, data: bytes, at: int, blocks: list[Block], *, is_new: bool) -> None:
-        if self._pending and not self._at_start and _LINE_END.search(data) is None:
-            self._pending += data
-            self._check_size(len(self._pending))
-            return
+    def _read(self, data: bytes, at: int, blocks: list[Block]) -> None:
         seam = len(self._pending)
-        buffer = bytes(self._pending) + data
-        start = 0
+        base = at - seam
+        if seam and not self._at_start and LINE_END.search(data) is None:
+            self._pending += data
+            self._check_size(len(self._pending), base)
+            return
+        buffer = bytes(self._pending) + data if seam else data
+        start = self._skip_lead(buffer, is_new=self._block_at == base)
         if self._at_start:
-            if len(buffer) < len(_BOM) and _BOM.startswith(buffer):
-                self._pending += data
-                return
-            self._at_start = False
-            self._lead = start = len(_BOM) if buffer.startswith(_BOM) else 0
-        elif self._after_cr and buffer[0] == 0x0A:
-            start = 1
-            self._lead = int(is_new)
-        self._after_cr = False
-        for match in _LINE_END.finditer(buffer, max(start, seam)):
-            line = buffer[start : match.start()]
-            start = match.end()
-            if line:
-                self._check_size(len(line))
-                self._block_size += len(line)
-                self._take_line(line)
-            else:
-                blocks.append(self._end_block(at + start - seam, is_last=start == len(buffer)))
+            self._pending += data
+            return
+        if self._block_at != base + start:
+            start = self._take_lines(buffer, start, max(start, seam), base, blocks, is_one=True)
+        while (stop := self._take_whole_blocks(buffer, start, base, blocks)) > start:
+            start = stop
+        start = self._take_lines(buffer, start, max(start, seam), base, blocks)
         self._after_cr = start == len(buffer) and buffer[-1] == 0x0D
         self._pending = bytearray(buffer[start:])
-        self._check_size(len(self._pending))
+        self._check_size(len(self._pending), base + start)
 
-    def _check_size(self, more: int) -> None:
-        if self._block_size + more > self._max_event:
-            raise EventStreamError(f"an event is longer than the bound of {self._max_event:,} bytes")
+    def _skip_lead(self, buffer: bytes, *, is_new: bool) -> int:
+        """Where the first line begins: after a byte order mark, or the LF of a CR LF whose CR was read before."""
+        if self._at_start:
+            self._at_start = len(buffer) < len(BOM) and BOM.startswith(buffer)
+            self._lead = len(BOM) if buffer.startswith(BOM) else 0
+            return self._lead
+        if self._after_cr and buffer[0] == 0x0A:
+            self._lead = max(self._lead, int(is_new))
+            return 1
+        return 0
 
-    def _take_line(self, line: bytes) -> None:
-        text = line.decode(errors="replace")
-        name, _, value = text.partition(":")
-        value = value.removeprefix(" ")
-        if not name:
-            self._comments.append(value)
-        elif name == "data":
-            self._data.append(value)
-        elif name == "event":
-            self._type = value
-        elif name == "id":
-            if "\0" not in value:
-                self._id_buffer = value
-        elif name == "retry" and value.isascii() and value.isdigit():
-            digits = value.lstrip("0")
-            self._block_retry = self.retry = int(digits or "0") if len(digits) <= _MAX_DIGITS else 10**_MAX_DIGITS
+    def _take_whole_blocks(self, buffer: bytes, start: int, base: int, blocks: list[Block]) -> int:
+        """Read whole blocks from the beginning of one, and answer where they end; where they cannot be, that is start.
 
-    def _end_block(self, stop: int, *, is_last: bool) -> Block:
+        This is the hot path. A block is cheap where few steps of the interpreter are spent on it: one line of data
+        takes the splitting of the text and the making of one tuple, a type and an ID take one match more. So the text
+        is decoded and cut at once, and no part of it is longer than the bounds, which need no look at each block then.
+        """
+        line_feed = buffer.find(b"\n", start)
+        end_of_line = b"\r\n" if line_feed > start and buffer[line_feed - 1] == 0x0D else b"\n"
+        bound = min(self._max_event, self._max_line)
+        last = buffer.rfind(end_of_line * 2, start, start + bound)
+        if last < 0:
+            return start
+        end = last + 2 * len(end_of_line)
+        try:
+            text = str(memoryview(buffer)[start:end], "utf-8")
+        except UnicodeDecodeError:
+            return start
+        size = size_of_lines = len if text.isascii() else _size
+        if end_of_line == b"\r\n":
+            long, text = text, text.replace("\r\n", "\n")
+            if text.count("\n") != len(long) - len(text):
+                return start
+            size_of_lines = _size_with_cr
+        if "\r" in text:
+            return start
+        # Here a line ends with LF alone, so that two of them end a block, and what follows them begins one.
+        if not text.startswith("\n\ndata: ", text.find("\n")):
+            self._take_shapes(text, buffer, base, blocks, size_of_lines)
+            return end
+        first, *pieces = text[:-2].split("\n\ndata: ")
+        self._take_shapes(first + "\n\n", buffer, base, blocks, size_of_lines)
+        around = len("data: ") + 2 * len(end_of_line)
+        append, at, last_event_id = blocks.append, self._block_at, self.last_event_id
+        for piece in pieces:
+            if "\n" in piece:
+                self._block_at = at
+                self._take_shapes(f"data: {piece}\n\n", buffer, base, blocks, size_of_lines)
+                at, last_event_id = self._block_at, self.last_event_id
+            else:
+                stop = at + size(piece) + around
+                append(_new_block(Block, (at, stop, "message", piece, last_event_id, None, (), 0, ())))
+                at = stop
+        self._block_at = at
+        return end
+
+    def _take_shapes(
+        self, text: str, buffer: bytes, base: int, blocks: list[Block], size: Callable[[str], int]
+    ) -> None:
+        """Read whole blocks from where the last one ended; text is what stands there, without its CRs."""
+        append, at, last_event_id = blocks.append, self._block_at, self.last_event_id
+        for block, type_, id_, data, other in _SHAPES.findall(text):
+            if other:
+                self._block_at, self._id_buffer = at, last_event_id
+                self._take_lines(buffer, at - base, at - base, base, blocks, is_one=True)
+                at, last_event_id = self._block_at, self.last_event_id
+                continue
+            if id_:
+                last_event_id = id_
+            if "\n" in data:
+                data = data.replace("\ndata: ", "\n")
+            stop = at + size(block)
+            append(_new_block(Block, (at, stop, type_ or "message", data, last_event_id, None, (), 0, ())))
+            at = stop
+        self._block_at, self._id_buffer, self.last_event_id = at, last_event_id, last_event_id
+
+    def _take_lines(
+        self, buffer: bytes, start: int, searched: int, base: int, blocks: list[Block], *, is_one: bool = False
+    ) -> int:
+        """Read the lines that have ended, and answer where the first one begins that has not.
+
+        Args:
+            buffer: The bytes.
+            start: Where the first line begins in them.
+            searched: How far no line ends.
+            base: Where the buffer begins in the connection's stream.
+            blocks: Takes the blocks that ended.
+            is_one: Stop after the first block.
+        """
+        for match in LINE_END.finditer(buffer, searched):
+            stop, after = match.span()
+            if stop > start:
+                self._check_size(stop - start, base + start)
+                self._block_size += stop - start
+                self._take_line(buffer[start:stop])
+                start = after
+                continue
+            start = after
+            blocks.append(self._end_block(base + after))
+            if is_one:
+                break
+        return start
+
+    def _check_size(self, size: int, at: int) -> None:
+        """Check that a line that begins at a place may have so many bytes."""
+        room = self._max_event - self._block_size
+        if size <= room and size <= self._max_line:
+            return
+        is_line = self._max_line < room
+        what, bound = ("a line", self._max_line) if is_line else ("an event", self._max_event)
+        text = f"{what} is longer than the bound of {bound:,} bytes"
+        span = Span(self._block_at, at + min(room, self._max_line) + 1)
+        raise EventStreamError(text, finding=Finding(EVENT_TOO_BIG, span, text))
+
+    def _take_line(self, raw: bytes) -> None:
+        line = read_line(raw)
+        match line.effect:
+            case Effect.ADD_DATA:
+                self._data.append(line.value)
+            case Effect.COMMENT:
+                self._comments.append(line.value)
+            case Effect.SET_TYPE:
+                self._type = line.value
+            case Effect.SET_ID:
+                self._id_buffer = line.value
+            case Effect.SET_RETRY:
+                self._block_retry = self.retry = read_retry(line.value)
+
+    def _end_block(self, stop: int) -> Block:
         self.last_event_id = self._id_buffer
-        event = Event(self._type or "message", "\n".join(self._data), self.last_event_id) if self._data else None
-        at = stop if self._block_at is None else self._block_at
-        span, comments, holes = Span(at, stop), tuple(self._comments), tuple(self._holes)
-        block = Block(span, event, comments, self._block_retry, self._lead, holes)
-        self._begin_block(None if is_last else stop)
+        data = "\n".join(self._data) if self._data else None
+        block = Block(
+            self._block_at,
+            stop,
+            self._type if data is None else self._type or "message",
+            data,
+            self.last_event_id,
+            self._block_retry,
+            tuple(self._comments),
+            self._lead,
+            tuple(self._holes),
+        )
+        self._begin_block(stop)
         return block
 
 
@@ -231,7 +382,7 @@ def encode_event(
         comment: A comment, each of its lines on one of its own.
 
     Raises:
-        EventStreamError: A line break or NUL in the type or the ID, a negative time, or a lone surrogate anywhere.
+        EventStreamError: A line break or NUL in the type or the ID, a time out of bounds, or a lone surrogate anywhere.
 
     Source: WHATWG HTML §9.2.5.
     """
@@ -243,8 +394,8 @@ def encode_event(
     if id is not None:
         lines.append(f"id: {_one_line('event ID', str(id))}")
     if retry is not None:
-        if retry < 0:
-            raise EventStreamError(f"a reconnection time is not negative: {retry}")
+        if not 0 <= retry <= MAX_RETRY:
+            raise EventStreamError(f"a reconnection time is not negative, nor over {MAX_RETRY:,} ms")
         lines.append(f"retry: {retry:d}")
     if data is not None:
         lines += [f"data: {line}" for line in _split_lines(data)]
@@ -266,94 +417,3 @@ def _one_line(what: str, value: str) -> str:
             f"an {what} has no line break and no NUL, {value!r} has: a reader would see another field"
         )
     return value
-
-
-def describe_block(data: bytes, block: Block) -> tuple[Field, ...]:
-    """Name every byte of a block; the fields' spans tile it without gap or overlap.
-
-    A field that a hole cuts is two fields with the same value.
-
-    Args:
-        data: The bytes of the block's span, those of its holes included.
-        block: The block.
-    """
-    at, stop = block.span.start, block.span.stop
-    if not block.holes:
-        return describe_event_stream(data, at, block.lead)
-    edges = [at, *(edge for hole in block.holes for edge in (hole.start, hole.stop)), stop]
-    pieces = [Span(*pair) for pair in zip(edges[::2], edges[1::2], strict=True)]
-    whole = describe_event_stream(b"".join(data[p.start - at : p.stop - at] for p in pieces), 0, block.lead)
-    fields: list[Field] = []
-    done = 0
-    for piece, hole in zip(pieces, (*block.holes, None), strict=True):
-        shift = piece.start - done
-        for field in whole:
-            span = Span(max(field.span.start, done) + shift, min(field.span.stop, done + len(piece)) + shift)
-            if span.start < span.stop:
-                fields.append(replace(field, span=span))
-        done += len(piece)
-        if hole is not None:
-            raw = data[hole.start - at : hole.stop - at]
-            meaning = "stands between two chunks of the body, no part of the event stream"
-            text = visible(raw)
-            fields.append(Field("chunk framing", hole, raw, text, meaning, "RFC 9112 §7.1", Family.DELIMITER))
-    return tuple(fields)
-
-
-def describe_event_stream(data: bytes, offset: int = 0, lead: int | None = None) -> tuple[Field, ...]:
-    """Name every byte of some lines of an event stream; the fields' spans tile them without gap or overlap.
-
-    Args:
-        data: Whole lines.
-        offset: Where they begin in their direction's stream.
-        lead: How many bytes stand before the first line, as `Block.lead` says; where it is left out, a byte order mark
-            is taken for one.
-    """
-    fields: list[Field] = []
-    start = lead if lead is not None else len(_BOM) if data.startswith(_BOM) else 0
-    if start == 1:
-        meaning = "the LF of the CR LF that ends the line before"
-        fields.append(_field("end of line", offset, data[:1], visible(data[:1]), meaning, Family.DELIMITER))
-    elif start:
-        fields.append(_field("BOM", offset, data[:3], "ef bb bf", "byte order mark, skipped", Family.DELIMITER))
-    while start < len(data):
-        match = _LINE_END.search(data, start)
-        stop, after = (len(data), len(data)) if match is None else (match.start(), match.end())
-        fields.extend(_describe_line(data[start:stop], offset + start))
-        if after > stop:
-            fields.append(_line_end(data[stop:after], offset + stop, is_empty=stop == start))
-        start = after
-    return tuple(fields)
-
-
-def _describe_line(line: bytes, at: int) -> list[Field]:
-    if not line:
-        return []
-    name, colon, rest = line.partition(b":")
-    text = name.decode(errors="replace")
-    value = rest.removeprefix(b" ")
-    value_at = at + len(line) - len(value)
-    fields: list[Field] = []
-    shown = value.decode(errors="replace")
-    if name:
-        meaning, label = _MEANINGS.get(text, "an unknown field, ignored"), text
-        fields.append(_field("field name", at, name, text, "", Family.EVENT_NAME))
-    else:
-        meaning, label = "a comment, ignored", "comment"
-    if colon:
-        separator = line[len(name) : len(line) - len(value)]
-        said = ["" if name else "begins a comment", "one space after it is removed" if len(separator) > 1 else ""]
-        shown_colon, family = visible(separator), Family.DELIMITER if name else Family.EVENT_NAME
-        fields.append(_field("colon", at + len(name), separator, shown_colon, "; ".join(filter(None, said)), family))
-    if value:
-        fields.append(_field(label, value_at, value, shown, meaning, Family.EVENT_VALUE))
-    return fields
-
-
-def _line_end(raw: bytes, at: int, *, is_empty: bool) -> Field:
-    meaning = "an empty line: dispatches the event" if is_empty else "ends the line"
-    return _field("end of line", at, raw, visible(raw), meaning, Family.DELIMITER)
-
-
-def _field(name: str, at: int, raw: bytes, text: str, meaning: str, family: Family) -> Field:
-    return Field(name, Span(at, at + len(raw)), raw, text, meaning, "WHATWG HTML §9.2.6", family)

@@ -5,10 +5,10 @@ Source: RFC 6455 §5.
 
 from __future__ import annotations
 
-import codecs
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import cache
 from typing import NamedTuple
 
 from lane_kernel.errors import LaneError
@@ -16,6 +16,7 @@ from lane_kernel.sides import Side
 from lane_kernel.wire import rules
 from lane_kernel.wire.rules import Finding, Rule
 from lane_kernel.wire.spans import Family, Field, Span
+from lane_kernel.wire.utf8 import first_wrong_byte
 
 Buffer = bytes | bytearray | memoryview
 Unmask = Callable[[bytes, bytes], bytes]
@@ -72,6 +73,19 @@ _MEANINGS = {
     Opcode.PING: "asks for a Pong with the same payload",
     Opcode.PONG: "answers a Ping, or a heartbeat of its own",
 }
+
+
+LEAST_LENGTH = {7: 0, 16: 126, 64: 0x10000}
+"""The least length that each form of it, by its bits, may be used for.
+
+Source: RFC 6455 §5.2.
+"""
+
+LONG = 0x7E
+"""In the table of `quick_heads`: the length stands in the bytes after the first two."""
+
+SLOW = 0xFF
+"""In the table of `quick_heads`: no whole message, or one that breaks a rule."""
 
 
 class FrameError(LaneError):
@@ -159,6 +173,10 @@ def judge_header(header: FrameHeader, sender: Side, rsv_allowed: int = 0) -> Ite
     if header.rsv & ~rsv_allowed:
         bits = ", ".join(f"RSV{n}" for n in (1, 2, 3) if header.rsv & ~rsv_allowed & 8 >> n)
         yield rules.RESERVED_BIT, f"{bits} set without an extension"
+    if header.rsv & rsv_allowed & 4 and header.opcode == Opcode.CONTINUATION:
+        yield rules.RSV1_ON_CONTINUATION, "RSV1 set on a continuation frame"
+    if header.rsv & rsv_allowed & 4 and header.opcode >= 8:
+        yield rules.RSV1_ON_CONTROL, "RSV1 set on a control frame"
     if 3 <= header.opcode <= 7 or header.opcode >= 0xB:
         yield rules.RESERVED_OPCODE, f"reserved opcode 0x{header.opcode:x}"
     if header.opcode >= 8 and not header.fin:
@@ -171,8 +189,37 @@ def judge_header(header: FrameHeader, sender: Side, rsv_allowed: int = 0) -> Ite
         yield rules.MASKED_SERVER_FRAME, "a server's frame with a masking-key"
     if header.length >> 63:
         yield rules.LENGTH_TOP_BIT, "a length with the top bit set"
-    if header.length_bits > 7 and header.length < (126 if header.length_bits == 16 else 0x10000):
+    if header.length < LEAST_LENGTH[header.length_bits]:
         yield rules.LENGTH_NOT_MINIMAL, f"length {header.length} in the {header.length_bits}-bit form"
+
+
+@cache
+def quick_heads(sender: Side, bound: int = 125) -> bytes:
+    """The payload length by the first two bytes of a frame that is a whole message and breaks no rule so far.
+
+    What has to be quick looks here first. `decode_header` and `judge_header` fill it, so that nothing can disagree with
+    them.
+
+    Args:
+        sender: Who sends.
+        bound: The greatest length that is given, at most 125.
+
+    Returns:
+        A byte for each two bytes of a header, taken as a number in network order: a length up to the bound; `LONG`
+        where more bytes say the length; `SLOW` for every other frame.
+    """
+    table = bytearray([SLOW]) * 0x10000
+    for opcode in (Opcode.TEXT, Opcode.BINARY):
+        for second in range(0x100):
+            head = bytes((0x80 | opcode, second))
+            # After them, a length that is right in either longer form, and whatever masking-key.
+            header = decode_header(head + b"\x00" + b"\xff" * 11)
+            if header is None or any(True for _ in judge_header(header, sender)):
+                continue
+            length = header.length if header.length_bits == 7 else LONG
+            if length == LONG or length <= bound:
+                table[int.from_bytes(head, "big")] = length
+    return bytes(table)
 
 
 def judge_close(payload: bytes) -> Iterator[tuple[Rule, Span, str]]:
@@ -187,7 +234,7 @@ def judge_close(payload: bytes) -> Iterator[tuple[Rule, Span, str]]:
     code = int.from_bytes(payload[:2], "big")
     if not is_close_code_allowed(code):
         yield rules.CLOSE_CODE_FORBIDDEN, Span(0, 2), f"close code {code}"
-    where = first_invalid_utf8(payload[2:])
+    where = first_wrong_byte(payload[2:])
     if where is not None:
         yield rules.CLOSE_REASON_UTF8, Span(2 + where, 3 + where), "a Close reason that is not UTF-8"
 
@@ -198,23 +245,6 @@ def is_close_code_allowed(code: int) -> bool:
     Source: RFC 6455 §7.4.
     """
     return (1000 <= code <= 1014 and code not in (1004, 1005, 1006)) or 3000 <= code <= 4999
-
-
-def first_invalid_utf8(data: bytes, *, is_whole: bool = True) -> int | None:
-    """Find the first byte that keeps data from being UTF-8.
-
-    Args:
-        data: The text's bytes.
-        is_whole: Whether the text ends with them; otherwise its last character may be cut short.
-
-    Returns:
-        The byte's place in data, or None where all of it is UTF-8.
-    """
-    try:
-        codecs.utf_8_decode(data, "strict", is_whole)
-    except UnicodeDecodeError as error:
-        return error.start
-    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,6 +295,14 @@ class Frame:
         """The length that the header declares."""
         return len(self.payload) if self.declared_length is None else self.declared_length
 
+    @property
+    def header(self) -> FrameHeader:
+        """Its header as `decode_header` reads it."""
+        bits = self.length_bits or (7 if self.length < 126 else 16 if self.length < 0x10000 else 64)
+        size = {7: 2, 16: 4, 64: 10}[bits] + (0 if self.masking_key is None else 4)
+        rsv = self.rsv1 << 2 | self.rsv2 << 1 | self.rsv3
+        return FrameHeader(self.fin, rsv, self.opcode, self.length, self.masking_key, size, bits)
+
     def encode(self, mask: Unmask = apply_mask) -> bytes:
         """Encode the frame.
 
@@ -289,11 +327,31 @@ class Frame:
         return head + self.masking_key + mask(self.masking_key, self.payload)
 
 
+def encode_text(text: str, errors: str = "strict") -> bytes:
+    """Encode text as UTF-8.
+
+    Args:
+        text: The text.
+        errors: What becomes of lone surrogates, which UTF-8 has no bytes for.
+
+    Raises:
+        FrameError: It cannot be encoded.
+
+    Source: RFC 6455 §5.6; RFC 3629 §3.
+    """
+    try:
+        return text.encode(errors=errors)
+    except UnicodeEncodeError as error:
+        raise FrameError(
+            f"text is sent as UTF-8, which has no {error.object[error.start]!r} (at character {error.start})"
+        ) from error
+
+
 def close_frame(code: int | None, reason: str = "", masking_key: bytes | None = None) -> Frame:
     """Make a Close frame that the RFC allows.
 
     Raises:
-        FrameError: The code is one that is never sent, or the reason is longer than 123 bytes.
+        FrameError: The code is one that is never sent; or the reason is longer than 123 bytes, or has none in UTF-8.
 
     Source: RFC 6455 §5.5.1.
     """
@@ -303,7 +361,7 @@ def close_frame(code: int | None, reason: str = "", masking_key: bytes | None = 
         return Frame(Opcode.CLOSE, masking_key=masking_key)
     if not is_close_code_allowed(code):
         raise FrameError(f"close code {code} is never sent: use 1000 to 1014 without 1004 to 1006, or 3000 to 4999")
-    body = code.to_bytes(2, "big") + reason.encode()
+    body = code.to_bytes(2, "big") + encode_text(reason)
     if len(body) > 125:
         raise FrameError(f"a Close reason has at most 123 bytes as UTF-8, this one has {len(body) - 2}")
     return Frame(Opcode.CLOSE, body, masking_key=masking_key)
@@ -338,7 +396,7 @@ def judge_frame(data: bytes, sender: Side, offset: int = 0, rsv_allowed: int = 0
         for rule, span, text in judge_close(payload):
             found.append(Finding(rule, Span(body + span.start, body + span.stop), text))
     elif header.opcode == Opcode.TEXT and header.fin and not header.rsv:
-        where = first_invalid_utf8(payload, is_whole=is_whole)
+        where = first_wrong_byte(payload, is_whole=is_whole)
         if where is not None:
             at = offset + header.size + where
             found.append(Finding(rules.INVALID_UTF8, Span(at, at + 1), f"byte {where} of the text is not UTF-8"))
@@ -452,7 +510,7 @@ def _payload_fields(data: bytes, header: FrameHeader, start: int) -> list[Field]
         return fields
     span = Span(start, start + len(payload))
     size = f"{len(payload):,} byte{'' if len(payload) == 1 else 's'}"
-    if header.opcode == Opcode.TEXT and first_invalid_utf8(payload) is None:
+    if header.opcode == Opcode.TEXT and first_wrong_byte(payload) is None:
         text = payload.decode()
         return [
             Field(

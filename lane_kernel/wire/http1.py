@@ -32,7 +32,7 @@ _MEANINGS = {
     "transfer-encoding": ("how the body is framed", "RFC 9112 §6.1"),
     "accept": ("what the client takes", "RFC 9110 §12.5.1"),
     "cache-control": ("whether it may be kept", "RFC 9111 §5.2"),
-    "last-event-id": ("the last event that the client saw", "WHATWG HTML §9.2.3"),
+    "last-event-id": ("the last event that the client saw", "WHATWG HTML §9.2.4"),
     "user-agent": ("the client's program", "RFC 9110 §10.1.5"),
 }
 
@@ -106,9 +106,29 @@ class Head:
         """A response's reason phrase."""
         return self.parts[2][0]
 
+    @property
+    def version(self) -> str:
+        """The HTTP version, such as "HTTP/1.1"."""
+        return self.parts[0 if self.is_response else 2][0]
+
+    @property
+    def lines(self) -> tuple[tuple[str, str], ...]:
+        """The header lines as (name, value)."""
+        return tuple((line.name, line.value) for line in self.headers)
+
+    @property
+    def start_line(self) -> Span:
+        """Where the start line stands, without its line break."""
+        return Span(self.parts[0][1].start, self.parts[-1][1].stop)
+
     def first(self, name: str) -> str | None:
         """The first value of a header, or None."""
         return next((line.value for line in self.headers if line.name.lower() == name.lower()), None)
+
+    def place(self, name: str | None) -> Span:
+        """Where the last header of a name stands, without its line break; the start line where there is none."""
+        found = [line for line in self.headers if line.name.lower() == name]
+        return Span(found[-1].name_span.start, found[-1].value_span.stop) if found else self.start_line
 
 
 def find_head_end(data: bytes | bytearray, searched: int = 0) -> int | None:

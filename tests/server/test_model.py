@@ -144,7 +144,7 @@ def test_a_frame_list_says_what_was_given(body: bytes | str) -> None:
 
 
 def test_a_received_message_keeps_its_opcode() -> None:
-    (frame,) = WebSocketFrame.create_frame_list(WebSocketRequest(b"abc", Opcode.BINARY))
+    (frame,) = WebSocketFrame.create_frame_list(WebSocketRequest(b"abc"))
     assert frame[0] & 0xF == Opcode.BINARY
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,70 +9,21 @@ from hypothesis import strategies as st
 from lane_kernel.sides import Side
 from lane_kernel.wire import rules
 from lane_kernel.wire.connection import (
-    MAX_MESSAGE,
     Closed,
     ConnectionStateError,
     Event,
     Failed,
-    Message,
     Ping,
     Pong,
     State,
     WebSocketConnection,
 )
-from lane_kernel.wire.frames import Frame, FrameError, Opcode, apply_mask, close_frame, decode_header, payload_of
+from lane_kernel.wire.frames import Frame, FrameError, Opcode, apply_mask, close_frame
 from lane_kernel.wire.rules import ProtocolError
 from lane_kernel.wire.spans import Span
-from tests.wire.helpers import PLACES, WAYS, byte_by_byte, cut
-
-KEY = b"\x01\x02\x03\x04"
-SIDES = pytest.mark.parametrize("side", list(Side), ids=lambda side: side.value)
-
-
-def make(side: Side, offset: int = 0, max_message: int = MAX_MESSAGE) -> WebSocketConnection:
-    return WebSocketConnection(side, offset=offset, max_message=max_message, make_masking_key=lambda: KEY)
-
-
-def from_peer(side: Side, *frames: Frame) -> bytes:
-    """Frames as the peer of a side sends them: masked by a client."""
-    key = KEY if side is Side.SERVER else None
-    return b"".join(replace(frame, masking_key=key).encode() for frame in frames)
-
-
-def sent(connection: WebSocketConnection) -> list[tuple[int, bytes, bool]]:
-    """The frames that wait to be written: opcode, payload, whether masked."""
-    data = connection.data_to_send()
-    frames = []
-    while (header := decode_header(data)) is not None:
-        frames.append((header.opcode, payload_of(data), header.masking_key is not None))
-        data = data[header.size + header.length :]
-    assert data == b""
-    return frames
-
-
-def receive(connection: WebSocketConnection, pieces: list[bytes]) -> list[Event]:
-    return [event for piece in pieces for event in connection.receive_data(piece)]
-
-
-class Pair:
-    """A client and a server, joined by nothing but bytes."""
-
-    def __init__(self) -> None:
-        self.ends = {side: make(side) for side in Side}
-        self.events: dict[Side, list[Event]] = {side: [] for side in Side}
-
-    def __getitem__(self, side: Side) -> WebSocketConnection:
-        return self.ends[side]
-
-    def run(self) -> None:
-        """Carry bytes both ways until neither has more to say."""
-        moved = True
-        while moved:
-            moved = False
-            for side, end in self.ends.items():
-                if data := end.data_to_send():
-                    moved = True
-                    self.events[side.peer] += receive(self.ends[side.peer], byte_by_byte(data))
+from tests.vectors import broken_frames as vectors
+from tests.wire.ends import KEY, SIDES, Pair, comparable, from_peer, make, receive, sent
+from tests.wire.helpers import PLACES, WAYS, cut
 
 
 @SIDES
@@ -85,12 +34,8 @@ def test_messages_both_ways(side: Side):
     pair[side].send(Frame(Opcode.BINARY, b"\xff" * 70_000))
     pair[side.peer].send(Frame(Opcode.TEXT))
     pair.run()
-    text, binary = pair.events[side.peer]
-    assert isinstance(text, Message)
-    assert isinstance(binary, Message)
-    assert (text.opcode, text.data) == (Opcode.TEXT, "hé")
-    assert (binary.opcode, binary.data) == (Opcode.BINARY, b"\xff" * 70_000)
-    assert pair.events[side] == [Message(Opcode.TEXT, b"")]
+    assert pair.events[side.peer] == ["hé", b"\xff" * 70_000]
+    assert pair.events[side] == [""]
 
 
 def test_only_a_client_masks():
@@ -131,7 +76,7 @@ def test_fragments_with_control_frames_between(side: Side, way):
     )
     connection = make(side)
     assert receive(connection, way(data)) == [
-        Ping(b"ping"), Pong(b"pong"), Message(Opcode.TEXT, euro), Message(Opcode.BINARY, b"next"),
+        Ping(b"ping"), Pong(b"pong"), "€", b"next",
     ]  # fmt: skip
     assert sent(connection) == [(Opcode.PONG, b"ping", side is Side.CLIENT)]
 
@@ -194,7 +139,7 @@ def test_messages_arrive_until_the_peers_close(side: Side):
     connection.close()
     connection.data_to_send()
     data = from_peer(side, Frame(1, b"late"), Frame(9, b"?"), Frame(8, b"\x03\xe8"))
-    assert connection.receive_data(data) == [Message(Opcode.TEXT, b"late"), Ping(b"?"), Closed(1000, "")]
+    assert connection.receive_data(data) == ["late", Ping(b"?"), Closed(1000, "")]
     assert connection.data_to_send() == b""
 
 
@@ -249,80 +194,16 @@ def test_send_as_is():
     assert client.is_finished
 
 
-@dataclass(frozen=True)
-class Broken:
-    """Bytes that break a rule.
-
-    Attributes:
-        rule: Its id.
-        wire: What a peer of a server sends.
-        span: The bytes that are blamed.
-        code: The close code that the connection is failed with.
-        before: What still arrives.
-        side: Who reads it.
-    """
-
-    rule: str
-    wire: bytes
-    span: Span
-    code: int = 1002
-    before: tuple[Event, ...] = ()
-    side: Side = Side.SERVER
-
-
-def _client(text: str, payload: bytes = b"") -> bytes:
-    """A header as hexadecimal digits, KEY, and a payload masked with it."""
-    return bytes.fromhex(text) + KEY + apply_mask(KEY, payload)
-
-
-_HI = _client("8182", b"hi")
-_HI_MESSAGE = Message(Opcode.TEXT, b"hi")
-
-BROKEN = (
-    Broken("unmasked-client-frame", b"\x81\x02hi", Span(0, 2)),
-    Broken("unmasked-client-frame", _HI + b"\x81\x02hi", Span(8, 10), before=(_HI_MESSAGE,)),
-    Broken("masked-server-frame", _HI, Span(0, 6), side=Side.CLIENT),
-    Broken("reserved-bit", _client("c182", b"hi"), Span(0, 6)),
-    Broken("reserved-bit", _client("a182", b"hi"), Span(0, 6)),
-    Broken("reserved-bit", b"\x91\x02hi", Span(0, 2), side=Side.CLIENT),
-    *(Broken("reserved-opcode", _client(f"8{opcode:x}80"), Span(0, 6)) for opcode in (*range(3, 8), *range(11, 16))),
-    Broken("length-not-minimal", _client("82fe0002", b"hi"), Span(0, 8)),
-    Broken("length-not-minimal", _client("82ff0000000000000002", b"hi"), Span(0, 14)),
-    Broken("length-not-minimal", _client("82ff000000000000ffff"), Span(0, 14)),
-    Broken("length-top-bit", _client("82ff8000000000000000"), Span(0, 14)),
-    Broken("control-fragmented", _client("0980"), Span(0, 6)),
-    Broken("control-fragmented", _client("0880"), Span(0, 6)),
-    Broken("control-too-long", _client("89fe007e", b"a" * 126), Span(0, 8)),
-    Broken("unexpected-continuation", _client("8082", b"hi"), Span(0, 6)),
-    Broken("unexpected-continuation", _HI + _client("0082", b"hi"), Span(8, 14), before=(_HI_MESSAGE,)),
-    Broken("data-inside-message", _client("0182", b"hi") + _HI, Span(8, 14)),
-    Broken("data-inside-message", _client("0282", b"hi") + _client("0282", b"hi"), Span(8, 14)),
-    Broken("invalid-utf8", _client("8185", b"ab\xffcd"), Span(8, 9), 1007),
-    Broken("invalid-utf8", _client("8182", b"a\xc3"), Span(7, 8), 1007),
-    Broken("invalid-utf8", _client("8183", b"\xed\xa0\x80"), Span(6, 7), 1007),
-    Broken("invalid-utf8", _client("0181", b"\xc3") + _client("8082", b"(x"), Span(13, 14), 1007),
-    Broken("invalid-utf8", _client("0182", b"a\xc3") + _client("8080"), Span(13, 14), 1007),
-    Broken("invalid-utf8", _client("0181", b"\xff"), Span(6, 7), 1007),
-    Broken("close-one-byte", _client("8881", b"\x03"), Span(6, 7)),
-    *(
-        Broken("close-code-forbidden", _client("8882", code.to_bytes(2, "big")), Span(6, 8))
-        for code in (0, 999, 1004, 1005, 1006, 1015, 1016, 2999, 5000, 65535)
-    ),
-    Broken("close-reason-utf8", _client("8884", b"\x03\xe8a\xff"), Span(9, 10), 1007),
-    Broken("message-too-big", _client("82fe0201"), Span(0, 8), 1009),
-    Broken("message-too-big", _client("02fe0200", b"a" * 512) + _client("8081", b"b"), Span(520, 526), 1009),
-    Broken("message-too-big", _client("82ff7fffffffffffffff"), Span(0, 14), 1009),
-)  # fmt: skip
 broken = pytest.mark.parametrize(
-    "case", [pytest.param(case, id=f"{case.rule}-{number}") for number, case in enumerate(BROKEN)]
+    "case", [pytest.param(case, id=f"{case.rule}-{number}") for number, case in enumerate(vectors.BROKEN)]
 )
 
 
 @broken
 @pytest.mark.parametrize("way", WAYS, ids=lambda way: way.__name__)
-def test_a_broken_rule_fails_the_connection(case: Broken, way):
+def test_a_broken_rule_fails_the_connection(case: vectors.Broken, way):
     """RFC 6455 §7.1.7: the rule, the blamed bytes, the close code, one Close, and nothing read after it."""
-    connection = make(case.side, offset=1000, max_message=512)
+    connection = make(case.side, offset=1000, max_message=vectors.BOUND)
     *before, failed = receive(connection, way(case.wire + b"\x00" * 9))
     assert tuple(before) == case.before
     assert isinstance(failed, Failed)
@@ -342,8 +223,10 @@ def test_a_broken_rule_fails_the_connection(case: Broken, way):
 
 
 def test_every_rule_of_the_strict_machine_is_shown():
-    """All rules but the one that a strict reader never meets, since it reads nothing after a Close."""
-    assert {case.rule for case in BROKEN} == set(rules.RULES) - {"data-after-close"}
+    """All that fail a connection, but the one that a strict reader never meets, and those of permessage-deflate."""
+    failing = {rule.id for rule in rules.RULES.values() if rule.close_code is not None}
+    compressed = {"rsv1-on-continuation", "rsv1-on-control", "inflate-failed", "inflated-too-big"}
+    assert {case.rule for case in vectors.BROKEN} == failing - compressed - {"data-after-close"}
 
 
 def test_failing_while_closing_sends_no_second_close():
@@ -360,7 +243,7 @@ def test_failing_while_closing_sends_no_second_close():
 def test_failure_after_its_header_alone():
     """A frame that is refused by its header is not waited for."""
     server = make(Side.SERVER)
-    (failed,) = server.receive_data(_client("89ff0000000000010000"))
+    (failed,) = server.receive_data(vectors.client("89ff0000000000010000"))
     assert isinstance(failed, Failed)
     assert failed.error.rule is rules.CONTROL_TOO_LONG
 
@@ -370,7 +253,7 @@ def test_max_message(side: Side):
     """RFC 6455 §10.4: a message of exactly the bound passes, whole or in fragments, and the next one anew."""
     connection = make(side, max_message=4)
     data = from_peer(side, Frame(2, b"abcd"), Frame(2, b"abc", fin=False), Frame(0, b"d"), Frame(2, b"efgh"))
-    assert connection.receive_data(data) == [Message(Opcode.BINARY, text) for text in (b"abcd", b"abcd", b"efgh")]
+    assert connection.receive_data(data) == [b"abcd", b"abcd", b"efgh"]
     (failed,) = connection.receive_data(from_peer(side, Frame(2, b"abcde")))
     assert isinstance(failed, Failed)
     assert failed.error.rule is rules.MESSAGE_TOO_BIG
@@ -380,7 +263,7 @@ def test_control_frames_do_not_count():
     """The bound is a message's."""
     server = make(Side.SERVER, max_message=4)
     data = from_peer(Side.SERVER, Frame(2, b"ab", fin=False), Frame(9, b"abcdefgh"), Frame(0, b"cd"))
-    assert server.receive_data(data) == [Ping(b"abcdefgh"), Message(Opcode.BINARY, b"abcd")]
+    assert server.receive_data(data) == [Ping(b"abcdefgh"), b"abcd"]
 
 
 _CONVERSATION = (Frame(1, b"Hello"), Frame(2, b"ab", fin=False), Frame(9, b"x"), Frame(0, b"cd"), Frame(8, b"\x03\xe9"))
@@ -427,16 +310,9 @@ def test_any_chunking_gives_the_same(frames: list[Frame], places: list[int], sid
     """Right or wrong, whole or cut: the same events, the same answers, the same end."""
     data = from_peer(side, *frames)
     one, other = make(side, max_message=140), make(side, max_message=140)
-    assert _comparable(receive(one, [data])) == _comparable(receive(other, cut(data, places)))
+    assert comparable(receive(one, [data])) == comparable(receive(other, cut(data, places)))
     assert one.data_to_send() == other.data_to_send()
     assert (one.state, one.close_code, one.close_reason) == (other.state, other.close_code, other.close_reason)
-
-
-def _comparable(events: list[Event]) -> list[object]:
-    return [
-        (event.error.rule, event.error.span, event.error.text) if isinstance(event, Failed) else event
-        for event in events
-    ]
 
 
 @given(st.lists(st.tuples(st.sampled_from(Side), st.binary(max_size=300), st.integers(1, 4)), max_size=8))
@@ -449,7 +325,7 @@ def test_any_conversation_arrives(script: list[tuple[Side, bytes, int]]):
         parts = [payload[at : at + size] for at in range(0, len(payload), size)] or [b""]
         for number, part in enumerate(parts):
             pair[side].send(Frame(0 if number else 2, part, fin=number == len(parts) - 1))
-        wanted[side.peer].append(Message(Opcode.BINARY, payload))
+        wanted[side.peer].append(payload)
         pair.run()
     assert pair.events == wanted
 
@@ -468,9 +344,7 @@ def test_a_message_in_many_reads_costs_no_more_than_its_size():
     """A frame that arrives in small reads is not copied for each of them: 4 MiB in 16,384 reads."""
     server = make(Side.SERVER)
     data = Frame(2, bytes(4 << 20), masking_key=KEY).encode()
-    (message,) = receive(server, [data[at : at + 256] for at in range(0, len(data), 256)])
-    assert isinstance(message, Message)
-    assert len(message.payload) == 4 << 20
+    assert receive(server, [data[at : at + 256] for at in range(0, len(data), 256)]) == [bytes(4 << 20)]
 
 
 def test_close_frame_echo_keeps_the_code():

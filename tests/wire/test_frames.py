@@ -19,7 +19,6 @@ from lane_kernel.wire.frames import (
     close_frame,
     decode_header,
     describe_frame,
-    first_invalid_utf8,
     is_close_code_allowed,
     judge_close,
     judge_frame,
@@ -221,36 +220,10 @@ def test_judge_close_finds_code_and_reason():
 
 
 @pytest.mark.parametrize(
-    ("data", "where"),
-    [
-        (b"", None),
-        (b"abc", None),
-        (b"\xff", 0),
-        (b"ab\xc3", 2),
-        (b"ab\xed\xa0\x80", 2),
-        (b"\xf4\x90\x80\x80", 0),
-        (b"a\xc0\xaf", 1),
-    ],
-)
-def test_first_invalid_utf8(data: bytes, where: int | None):
-    """RFC 3629: no surrogates, nothing over U+10FFFF, nothing overlong."""
-    assert first_invalid_utf8(data) == where
-
-
-@given(st.binary(max_size=20))
-def test_first_invalid_utf8_of_a_part(data: bytes):
-    """A part is blamed exactly where no continuation could make the text valid."""
-    where = first_invalid_utf8(data, is_whole=False)
-    tails = [
-        bytes([a, b, c])[:size] for size in range(4) for a in (0x80, 0x90, 0xA0, 0xBF) for b in (0x80,) for c in (0x80,)
-    ]
-    assert (where is None) == any(first_invalid_utf8(data + tail) is None for tail in tails)
-
-
-@pytest.mark.parametrize(
     ("make", "text"),
     [
         (lambda: Frame(16), "opcode 16 does not fit"),
+        (lambda: Frame(1, "text"), "bytes, not str: encode text first"),  # type: ignore[arg-type]
         (lambda: Frame(-1), "opcode -1 does not fit"),
         (lambda: Frame(1, masking_key=b"abc"), "4 bytes, not 3"),
         (lambda: Frame(1, length_bits=8), "7, 16 or 64, not 8"),

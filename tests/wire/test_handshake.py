@@ -8,35 +8,28 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lane_kernel.wire import rules
+from lane_kernel.wire.deflate import Extension
 from lane_kernel.wire.handshake import (
+    Agreement,
     HandshakeError,
+    Offer,
     accept_key,
+    agree,
     build_head,
     check_request,
     check_response,
     is_upgrade,
+    judge_request,
+    judge_response,
     make_key,
     upgrade_request,
     upgrade_response,
 )
+from lane_kernel.wire.heads import judge_head
 from lane_kernel.wire.http1 import parse_head
-
-KEY = "dGhlIHNhbXBsZSBub25jZQ=="
-ACCEPT = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
-GOOD = (
-    ("Host", "example.com"),
-    ("Upgrade", "websocket"),
-    ("Connection", "Upgrade"),
-    ("Sec-WebSocket-Key", KEY),
-    ("Sec-WebSocket-Version", "13"),
-)
-ANSWER = (("Upgrade", "websocket"), ("Connection", "Upgrade"), ("Sec-WebSocket-Accept", ACCEPT))
-
-
-def but(headers: tuple[tuple[str, str], ...], name: str, *values: str) -> tuple[tuple[str, str], ...]:
-    """Headers with other values for a name, or none."""
-    kept = tuple((key, value) for key, value in headers if key != name)
-    return (*kept, *((name, value) for value in values))
+from tests.vectors import handshakes as vectors
+from tests.vectors.handshakes import ACCEPT, ANSWER, GOOD, KEY, but
 
 
 def test_accept_key():
@@ -69,44 +62,42 @@ def test_a_good_request(headers):
     assert check_request("GET", "HTTP/1.1", headers) == ACCEPT
 
 
-@pytest.mark.parametrize(
-    ("method", "version", "headers", "status", "text"),
-    [
-        ("GET", "HTTP/1.1", but(GOOD, "Upgrade"), 426, "connect with a WebSocket client"),
-        ("GET", "HTTP/1.1", but(GOOD, "Upgrade", "websockets"), 426, "Upgrade: websocket"),
-        ("GET", "HTTP/1.1", (), 426, "Upgrade: websocket"),
-        ("POST", "HTTP/1.1", GOOD, 405, "GET request, not POST"),
-        ("GET", "HTTP/1.0", GOOD, 505, "takes HTTP/1.1, not HTTP/1.0"),
-        ("GET", "HTTP/1.1", but(GOOD, "Connection"), 400, "lacks Connection: Upgrade"),
-        ("GET", "HTTP/1.1", but(GOOD, "Connection", "keep-alive"), 400, "lacks Connection: Upgrade"),
-        ("GET", "HTTP/1.1", but(GOOD, "Sec-WebSocket-Version"), 426, "Version is missing"),
-        ("GET", "HTTP/1.1", but(GOOD, "Sec-WebSocket-Version", "8"), 426, "is 8: this server speaks version 13"),
-        ("GET", "HTTP/1.1", but(GOOD, "Sec-WebSocket-Key"), 400, "Key is missing"),
-        ("GET", "HTTP/1.1", but(GOOD, "Sec-WebSocket-Key", ""), 400, "16 random bytes"),
-        ("GET", "HTTP/1.1", but(GOOD, "Sec-WebSocket-Key", "short"), 400, "'short'"),
-        ("GET", "HTTP/1.1", but(GOOD, "Sec-WebSocket-Key", "eHh4eHh4eHh4eHh4eHh4"), 400, "16 random bytes"),
-        ("GET", "HTTP/1.1", but(GOOD, "Sec-WebSocket-Key", "eHh4eHh4eHh4eHh4eHh4eHg="), 400, "16 random bytes"),
-        ("GET", "HTTP/1.1", but(GOOD, "Sec-WebSocket-Key", "*" * 22 + "=="), 400, "16 random bytes"),
-        ("GET", "HTTP/1.1", but(GOOD, "Sec-WebSocket-Key", "é" * 22 + "=="), 400, "16 random bytes"),
-    ],
-)  # fmt: skip
-def test_a_wrong_request(method: str, version: str, headers, status: int, text: str):
-    """RFC 6455 §4.2.1, §4.4; RFC 9110 §15.5.22: each failure with its status and a reason to act on."""
-    with pytest.raises(HandshakeError, match=text) as error:
-        check_request(method, version, headers)
-    assert error.value.status == status
+@pytest.mark.parametrize("case", vectors.WRONG_REQUESTS, ids=lambda case: case.id)
+def test_a_wrong_request(case: vectors.RequestCase):
+    """RFC 6455 §4.2.1, §4.4; RFC 9110 §15.5.22: every fault, each with its rule, its header and a reason to act on."""
+    faults = list(judge_request(case.method, case.version, case.headers))
+    assert tuple((fault.rule.id, fault.header) for fault in faults) == case.faults
+    assert case.says in faults[0].text
+    if case.status is None:
+        check_request(case.method, case.version, case.headers)
+        return
+    with pytest.raises(HandshakeError) as error:
+        check_request(case.method, case.version, case.headers)
+    first = next(fault for fault in faults if fault.rule.status is not None)
+    assert (error.value.status, error.value.rule, str(error.value)) == (case.status, first.rule, first.text)
+    assert error.value.headers == first.answer
+
+
+def test_every_rule_of_a_request_is_shown():
+    """All that the catalogue has on requests, but the origin's, which is left to the server."""
+    shown = {rule for case in vectors.WRONG_REQUESTS for rule, _ in case.faults}
+    listed = list(rules.RULES)
+    part = listed[listed.index("handshake-method") : listed.index("answer-status")]
+    assert shown == set(part) - {"origin-refused"}
 
 
 @pytest.mark.parametrize(
     ("headers", "name", "value"),
     [
         (but(GOOD, "Upgrade"), "Upgrade", "websocket"),
+        (but(GOOD, "Upgrade"), "Connection", "Upgrade"),
         (but(GOOD, "Sec-WebSocket-Version", "8"), "Sec-WebSocket-Version", "13"),
         (but(GOOD, "Sec-WebSocket-Version", "8"), "Upgrade", "websocket"),
+        (but(GOOD, "Sec-WebSocket-Version", "8"), "Connection", "Upgrade"),
     ],
 )
 def test_what_426_says(headers, name: str, value: str):
-    """RFC 9110 §15.5.22: a 426 names the protocol; RFC 6455 §4.4: and the versions that are spoken."""
+    """RFC 9110 §15.5.22, §7.8: a 426 names the protocol, and Connection says so; RFC 6455 §4.4: and the versions."""
     with pytest.raises(HandshakeError) as error:
         check_request("GET", "HTTP/1.1", headers)
     assert (name, value) in error.value.headers
@@ -125,24 +116,71 @@ def test_a_good_answer():
     check_response(101, "", but(but(ANSWER, "Upgrade", "WebSocket"), "Connection", "keep-alive, upgrade"), KEY)
 
 
-@pytest.mark.parametrize(
-    ("status", "headers", "text"),
-    [
-        (200, ANSWER, "answered 200 OK instead of 101"),
-        (101, but(ANSWER, "Upgrade"), "lacks Upgrade: websocket"),
-        (101, but(ANSWER, "Upgrade", "websocket, h2c"), "lacks Upgrade: websocket"),
-        (101, but(ANSWER, "Connection"), "lacks Connection: Upgrade"),
-        (101, but(ANSWER, "Sec-WebSocket-Accept"), "Accept is missing: for this key it is s3pPL"),
-        (101, but(ANSWER, "Sec-WebSocket-Accept", ACCEPT.lower()), "for this key it is s3pPL"),
-        (101, (*ANSWER, ("Sec-WebSocket-Protocol", "chat")), "'chat' in sec-websocket-protocol, which was not offered"),
-        (101, (*ANSWER, ("Sec-WebSocket-Extensions", "x")), "'x' in sec-websocket-extensions, which was not offered"),
-    ],
-)
-def test_a_wrong_answer(status: int, headers, text: str):
-    """RFC 6455 §4.1, the last list."""
-    with pytest.raises(HandshakeError, match=text) as error:
-        check_response(status, "OK", headers, KEY)
-    assert error.value.status == status
+@pytest.mark.parametrize("case", vectors.WRONG_ANSWERS, ids=lambda case: case.id)
+def test_a_wrong_answer(case: vectors.AnswerCase):
+    """RFC 6455 §4.1, the last list; RFC 7692 §7.1: every fault; one that is only a note is no reason to refuse it."""
+    faults = list(judge_response(case.status, "OK", case.headers, KEY, case.offer))
+    assert tuple((fault.rule.id, fault.header) for fault in faults) == case.faults
+    assert case.says in faults[0].text
+    if not case.is_refused:
+        assert check_response(case.status, "OK", case.headers, KEY, case.offer) == Agreement()
+        return
+    with pytest.raises(HandshakeError) as error:
+        check_response(case.status, "OK", case.headers, KEY, case.offer)
+    assert (error.value.status, error.value.rule, str(error.value)) == (case.status, faults[0].rule, faults[0].text)
+
+
+def test_every_rule_of_an_answer_is_shown():
+    """All that the catalogue has on answers."""
+    shown = {rule for case in vectors.WRONG_ANSWERS for rule, _ in case.faults}
+    listed = list(rules.RULES)
+    part = listed[listed.index("answer-status") : listed.index("start-line-malformed")]
+    assert shown == {*part, "extensions-malformed"}
+
+
+@pytest.mark.parametrize("case", vectors.REAL_REQUESTS, ids=lambda case: case.id)
+def test_a_real_request(case: vectors.RealCase):
+    """RFC 6455 §4.1: nothing is found in what programs send."""
+    head = parse_head(case.head)
+    assert list(judge_head(case.head, head, is_response=False)) == []
+    assert list(judge_request(head.method, head.version, head.lines)) == []
+    assert check_request(head.method, head.version, head.lines) == ACCEPT
+    assert is_upgrade(head.lines)
+
+
+@pytest.mark.parametrize("case", vectors.REAL_ANSWERS, ids=lambda case: case.id)
+def test_a_real_answer(case: vectors.RealCase):
+    """RFC 6455 §4.2.2: nothing is found in what servers answer."""
+    head = parse_head(case.head)
+    assert list(judge_head(case.head, head, is_response=True)) == []
+    assert list(judge_response(head.status, head.reason, head.lines, KEY, vectors.REAL_OFFER)) == []
+    agreement = check_response(head.status, head.reason, head.lines, KEY, vectors.REAL_OFFER)
+    assert agreement.subprotocol in vectors.REAL_OFFER.subprotocols
+    assert agreement.deflate is not None
+
+
+@pytest.mark.parametrize("case", vectors.AGREEMENTS, ids=lambda case: case.id)
+def test_agree(case: vectors.AgreementCase):
+    """RFC 6455 §4.2.2: what the server chooses, and that the client reads the same from its answer."""
+    agreement = agree(case.asked, subprotocols=case.speaks, wishes=case.wishes)
+    assert agreement.headers == case.headers
+    read = check_response(101, "", (*ANSWER, *agreement.headers), KEY, Offer.of(case.asked))
+    assert (read.subprotocol, read.deflate) == (agreement.subprotocol, agreement.deflate)
+    assert (agreement.deflate is None) == ("Sec-WebSocket-Extensions" not in dict(agreement.headers))
+
+
+def test_offer():
+    """RFC 6455 §4.1: its header lines, read again."""
+    offer = Offer(("a", "b"), (Extension("foo", (("x", "1"), ("y", None))), Extension("bar")))
+    assert offer.headers == (
+        ("Sec-WebSocket-Protocol", "a, b"),
+        ("Sec-WebSocket-Extensions", "foo; x=1; y, bar"),
+    )
+    assert Offer.of(offer.headers) == offer
+    assert Offer().headers == ()
+    assert Offer.of(()) == Offer()
+    lines = (("sec-websocket-protocol", "a"), ("SEC-WEBSOCKET-PROTOCOL", " b,, c "), ("Sec-WebSocket-Extensions", "="))
+    assert Offer.of(lines) == Offer(("a", "b", "c"))
 
 
 def test_the_two_heads():

@@ -18,7 +18,10 @@ def test_a_rule_is_whole(rule: Rule):
     """Each has a clause that can be found, plain words, and a close code that may be sent (RFC 6455 §7.4)."""
     assert re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", rule.id)
     assert re.fullmatch(r"(RFC \d{4}|WHATWG HTML) §\d+(\.\d+)*", rule.clause)
-    assert rule.close_code in (1002, 1007, 1009)
+    assert rule.close_code in (None, 1002, 1007, 1009)
+    assert rule.status is None or 400 <= rule.status < 600
+    assert rule.close_code is None or rule.status is None
+    assert rule.consequence.endswith("(demanded)") == rule.is_demanded
     assert not rule.text.endswith(".")
     assert getattr(rules, rule.id.upper().replace("-", "_")) is rule
 
