@@ -7,7 +7,10 @@ from enum import Enum
 
 from lane_kernel.capture import Connection, Note, Store
 from lane_kernel.sides import Direction
-from lane_kernel.wire.eventstream import Block, Event, describe_block
+from lane_kernel.timeline.readers import Unfinished
+from lane_kernel.wire.eventstream import Block, Event
+from lane_kernel.wire.eventstream_fields import describe_block
+from lane_kernel.wire.eventstream_findings import judge_block, judge_unfinished
 from lane_kernel.wire.frames import (
     FrameHeader,
     Opcode,
@@ -144,7 +147,8 @@ class Entry:
             return _glance_block(self.detail)
         if isinstance(self.detail, Note):
             return self.detail.text, _printable(str(self.detail.detail.get("preview", "")))
-        what = _printable(self.detail) if isinstance(self.detail, str) else self.kind.value
+        detail = self.detail.text if isinstance(self.detail, Unfinished) else self.detail
+        what = _printable(detail) if isinstance(detail, str) else self.kind.value
         if self.kind is EntryKind.BODY:
             return what, _printable((self._read(self.connection, _PEEK) or b"").decode(errors="replace"))
         return what, ""
@@ -159,7 +163,9 @@ class Entry:
         marks += [f"RSV{n}" for n in (1, 2, 3) if header.rsv & 8 >> n] if header.rsv else []
         marks += ["M"] if header.masking_key is not None else []
         payload = payload_of(raw)
-        if header.opcode == Opcode.CLOSE and len(payload) >= 2:
+        if isinstance(self.detail, int) and header.rsv & self.detail:
+            shown = f"compressed: {payload[: PREVIEW // 4].hex(' ')}"
+        elif header.opcode == Opcode.CLOSE and len(payload) >= 2:
             code = int.from_bytes(payload[:2], "big")
             shown = f"{code} {payload[2:].decode(errors='replace') or close_code_name(code)}"
         elif header.opcode in (Opcode.BINARY, Opcode.CLOSE):
@@ -180,15 +186,22 @@ class Entry:
             return describe_head(data, start)
         if isinstance(self.detail, Block):
             return describe_block(data, self.detail)
+        if isinstance(self.detail, Unfinished):
+            return describe_block(data, self.detail.block)
         text = data.decode(errors="replace")
         return (Field("bytes", self.span, data, repr(text), self.what, "RFC 9112 §6", Family.PAYLOAD),)
 
     @property
     def findings(self) -> tuple[Finding, ...]:
         """The rules that it breaks, by itself or where it stands."""
+        if isinstance(self.detail, Block):
+            return (*judge_block(self.data, self.detail), *self.seen) if self.data else self.seen
+        if isinstance(self.detail, Unfinished):
+            return (*judge_unfinished(self.data, self.detail.block), *self.seen) if self.data else self.seen
         if self.kind is not EntryKind.FRAME or self.span is None or self.direction is None:
             return self.seen
-        own = judge_frame(self.data, self.direction.sender, self.span.start)
+        rsv_allowed = self.detail if isinstance(self.detail, int) else 0
+        own = judge_frame(self.data, self.direction.sender, self.span.start, rsv_allowed)
         return (*own, *(finding for finding in self.seen if finding not in own))
 
     def __str__(self) -> str:

@@ -9,8 +9,9 @@ from typing import overload
 
 from lane_kernel.capture import Chunk, Connection, Note, NoteKind, Record, Store
 from lane_kernel.sides import Direction
-from lane_kernel.timeline.dissector import ConnectionDissector, Kind, Row
+from lane_kernel.timeline.dissector import ConnectionDissector
 from lane_kernel.timeline.entries import Entry, EntryKind
+from lane_kernel.timeline.readers import Kind, Row
 from lane_kernel.wire.rules import Finding
 from lane_kernel.wire.spans import Span
 
@@ -84,16 +85,21 @@ class Timeline:
         connection = record.connection
         number = 0 if connection is None else connection.number
         if number not in self._dissectors:
-            self._dissectors[number] = ConnectionDissector() if self._sees is None or self._sees(connection) else None
+            side = None if connection is None else connection.side
+            is_seen = self._sees is None or self._sees(connection)
+            self._dissectors[number] = ConnectionDissector(side) if is_seen else None
         dissector = self._dissectors[number]
         if dissector is None:
             return
         if isinstance(record, Chunk):
-            self._add(dissector.feed(record.direction, record.data, record.offset), number, record.time_ns)
+            rows = dissector.feed(record.direction, record.data, record.offset, record.time_ns)
+            self._add(rows, number, record.time_ns)
             return
         if record.kind is NoteKind.CLOSED and connection is not None:
             ends = {way: self.store.length(connection, way) for way in _WAYS}
             self._add(dissector.finish(ends), number, record.time_ns)
+            if missing := dissector.end(record.time_ns, record.detail.get("by")):
+                self._findings[len(self._kinds)] = missing
             del self._dissectors[number]
         self._note(record, number)
 

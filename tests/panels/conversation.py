@@ -25,9 +25,9 @@ STREAM = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n"
 SCRIPT = "<script>alert(1)</script>"
 
 
-def masked(text: str) -> bytes:
-    """A client's text frame, with the RFC's own masking-key."""
-    return Frame(Opcode.TEXT, text.encode(), masking_key=MASK).encode()
+def masked(text: str, number: int = 0) -> bytes:
+    """A client's text frame, with the RFC's own masking-key, or one made of it by a number."""
+    return Frame(Opcode.TEXT, text.encode(), masking_key=MASK[:3] + bytes([MASK[3] ^ number & 0xFF])).encode()
 
 
 def echo_store(*texts: str) -> Store:
@@ -36,8 +36,8 @@ def echo_store(*texts: str) -> Store:
     server = store.open(Side.SERVER, "127.0.0.1:80", "127.0.0.1:5000", "server")
     store.append(server, Direction.TO_SERVER, REQUEST)
     store.append(server, Direction.TO_CLIENT, RESPONSE)
-    for text in texts:
-        store.append(server, Direction.TO_SERVER, masked(text))
+    for number, text in enumerate(texts):
+        store.append(server, Direction.TO_SERVER, masked(text, number))
         store.append(server, Direction.TO_CLIENT, Frame(Opcode.TEXT, text.encode()).encode())
     return store
 

@@ -15,7 +15,7 @@ from tests.panels.messages import Page
 def test_an_entrys_fields_count_from_its_first_byte() -> None:
     timeline = Timeline(echo_store("Hello", "again"))
     content, buffers = entry_content(timeline[5])
-    assert buffers == [masked("again")]
+    assert buffers == [masked("again", 1)]
     assert content["base"] == len(REQUEST) + len(masked("Hello"))
     opcode = next(field for field in content["fields"] if field["name"] == "opcode")
     assert (opcode["start"], opcode["stop"], opcode["bit_offset"], opcode["bit_length"]) == (0, 1, 4, 4)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable
 
 from lane_kernel.capture import Connection, NoteKind, Store
@@ -12,7 +13,7 @@ from lane_kernel.wire.handshake import upgrade_request, upgrade_response
 from tests.wire.helpers import assert_tiles
 
 UP, DOWN = Direction.TO_SERVER, Direction.TO_CLIENT
-KEY = b"\x01\x02\x03\x04"
+_keys = itertools.count(0x01020304)
 REQUEST = upgrade_request("a", "/echo", "dGhlIHNhbXBsZSBub25jZQ==")
 RESPONSE = upgrade_response("s3pPLMBiTxaQ9kYGzzhZRbK+xOo=")
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -21,8 +22,8 @@ Turn = tuple[Direction, bytes]
 
 
 def masked(opcode: int, payload: bytes = b"", *, fin: bool = True) -> bytes:
-    """A client's frame."""
-    return Frame(opcode, payload, fin, masking_key=KEY).encode()
+    """A client's frame, with a masking-key of its own."""
+    return Frame(opcode, payload, fin, masking_key=next(_keys).to_bytes(4, "big")).encode()
 
 
 def plain(opcode: int, payload: bytes = b"", *, fin: bool = True) -> bytes:
@@ -42,7 +43,7 @@ def record(turns: Iterable[Turn], *, is_closed: bool = True, store: Store | None
     for way, data in turns:
         store.append(connection, way, data)
     if is_closed:
-        store.note(NoteKind.CLOSED, connection, "closed by the client")
+        store.note(NoteKind.CLOSED, connection, "closed by the client", by=Side.CLIENT)
     return store, connection
 
 

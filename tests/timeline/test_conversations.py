@@ -8,6 +8,7 @@ from lane_kernel.capture import NoteKind, Store
 from lane_kernel.capture import store as store_module
 from lane_kernel.sides import Side
 from lane_kernel.timeline import Entry, EntryKind, Timeline
+from lane_kernel.wire import rules
 from lane_kernel.wire.eventstream import Event
 from lane_kernel.wire.frames import Frame
 from lane_kernel.wire.spans import Span
@@ -27,6 +28,7 @@ from tests.timeline.recording import (
     record,
 )
 
+_A = masked(1, b"a")
 EVENTS_HEAD = "Content-Type: text/event-stream; charset=utf-8\r\n"
 
 
@@ -35,18 +37,17 @@ def chunked(*chunks: bytes) -> bytes:
 
 
 @pytest.mark.parametrize(
-    "turns",
+    ("is_early", "turns"),
     [
-        [(UP, REQUEST), (DOWN, RESPONSE), (UP, masked(1, b"a") + masked(1, b"b")), (DOWN, plain(2, b"c"))],
-        [(UP, REQUEST + masked(1, b"a") + masked(1, b"b")), (DOWN, RESPONSE + plain(2, b"c"))],
-        [(UP, REQUEST + masked(1, b"a")[:3]), (UP, masked(1, b"a")[3:]), (DOWN, RESPONSE + plain(2, b"c")),
-         (UP, masked(1, b"b"))],
-        [(UP, REQUEST), (DOWN, RESPONSE[:20]), (UP, masked(1, b"a")), (DOWN, RESPONSE[20:] + plain(2, b"c")[:1]),
-         (DOWN, plain(2, b"c")[1:]), (UP, masked(1, b"b"))],
+        (False, [(UP, REQUEST), (DOWN, RESPONSE), (UP, masked(1, b"a") + masked(1, b"b")), (DOWN, plain(2, b"c"))]),
+        (True, [(UP, REQUEST + masked(1, b"a") + masked(1, b"b")), (DOWN, RESPONSE + plain(2, b"c"))]),
+        (True, [(UP, REQUEST + _A[:3]), (UP, _A[3:]), (DOWN, RESPONSE + plain(2, b"c")), (UP, masked(1, b"b"))]),
+        (True, [(UP, REQUEST), (DOWN, RESPONSE[:20]), (UP, _A), (DOWN, RESPONSE[20:] + plain(2, b"c")[:1]),
+                (DOWN, plain(2, b"c")[1:]), (UP, masked(1, b"b"))]),
     ],
     ids=["apart", "with-the-handshake", "cut-before-the-answer", "answer-cut"],
 )  # fmt: skip
-def test_handshake_and_frames(turns):
+def test_handshake_and_frames(is_early: bool, turns):
     """RFC 6455 §4, §5: frames follow the heads, also in the same chunk and before the answer is there."""
     found = entries(turns)
     assert sorted(glance(found)) == sorted(
@@ -58,7 +59,8 @@ def test_handshake_and_frames(turns):
     for way in (UP, DOWN):
         assert_whole(found, way, sum(len(data) for direction, data in turns if direction is way))
     assert [entry.payload for entry in found if entry.kind is EntryKind.FRAME and entry.direction is UP] == [b"a", b"b"]
-    assert [entry.findings for entry in found] == [()] * 5
+    early = [finding.rule for entry in found for finding in entry.findings]
+    assert set(early) == ({rules.FRAME_BEFORE_ANSWER} if is_early else set())
 
 
 def test_a_refused_upgrade_and_the_next_request():

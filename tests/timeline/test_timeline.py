@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from lane_kernel.capture import NoteKind, Store
 from lane_kernel.sides import Direction, Side
 from lane_kernel.timeline import EntryKind, Timeline
-from lane_kernel.timeline.dissector import Kind
+from lane_kernel.timeline.readers import Kind
 from tests.timeline.recording import (
     DOWN,
     GET,
