@@ -24,6 +24,9 @@ PATIENCE_NS = 1_000_000_000
 MAX_INFLATED = 64 * 1024 * 1024
 """The bound on what one message is inflated to for its judgement, in bytes."""
 
+_MAX_PINGS = 1000
+"""Pings of one direction that a Pong is looked for among; a peer that answers only the latest leaves the others."""
+
 _RSV1 = 4
 _MAX_CONTROL = 0xFFFF
 
@@ -35,6 +38,7 @@ class _Question:
     payload: bytes
     span: Span
     time_ns: int
+    is_owed: bool = True
 
 
 @dataclass(slots=True)
@@ -114,8 +118,8 @@ class Conversation:
             text = f"the masking-key {key.hex(' ')} of the frame before, too"
             found.append(Finding(rules.MASKING_KEY_REPEATED, Span(span.stop - 4, span.stop), text))
         state.last_key = key
-        if state.close is not None:
-            found.append(Finding(rules.DATA_AFTER_CLOSE, span, "a frame after a Close"))
+        if state.close is not None and header.opcode < 8:
+            found.append(Finding(rules.DATA_AFTER_CLOSE, span, "a data frame after a Close"))
         state.taken = 0
         if header.opcode >= 8:
             state.control = bytearray()
@@ -190,16 +194,27 @@ class Conversation:
         if header.opcode == Opcode.CLOSE:
             self._take_close(way, payload, span)
         elif header.opcode == Opcode.PING:
-            if self._other(way).close is None:
-                state.pings.append(_Question(payload, span, self.now_ns))
-        elif header.opcode == Opcode.PONG:
-            asked = self._other(way).pings
-            latest = next((place for place in reversed(range(len(asked))) if asked[place].payload == payload), None)
-            if latest is None:
-                state.found.append(Finding(rules.UNSOLICITED_PONG, span, "a Pong that answers no Ping"))
-            else:
-                # It may answer the latest Ping alone, and so all before it (RFC 6455 §5.5.3).
-                del asked[: latest + 1]
+            # Who has received a Close need not answer, and who has sent one may be silent (RFC 6455 §5.5.2, §1.4).
+            is_owed = state.close is None and self._other(way).close is None
+            state.pings.append(_Question(payload, span, self.now_ns, is_owed))
+            del state.pings[:-_MAX_PINGS]
+        elif header.opcode == Opcode.PONG and not self._answer_ping(self._other(way).pings, payload):
+            state.found.append(Finding(rules.UNSOLICITED_PONG, span, "a Pong that answers no Ping"))
+
+    @staticmethod
+    def _answer_ping(pings: list[_Question], payload: bytes) -> bool:
+        """Take a Pong for the answer to a Ping, if there is one that it may answer.
+
+        It may answer the latest Ping alone, and so all before it; these are owed nothing any more, and may be answered
+        all the same (RFC 6455 §5.5.3).
+        """
+        places = [place for place, ping in enumerate(pings) if ping.payload == payload]
+        if not places:
+            return False
+        for ping in pings[: places[-1] + 1]:
+            ping.is_owed = False
+        del pings[places[0]]
+        return True
 
     def _take_close(self, way: Direction, payload: bytes, span: Span) -> None:
         state, other = self._ways[way], self._other(way)
@@ -208,7 +223,9 @@ class Conversation:
         state.close = _Question(payload, span, self.now_ns)
         if state.message.opcode is not None:
             state.found.append(Finding(rules.UNFINISHED_MESSAGE, span, "a Close inside an unfinished message"))
-        if other.close is not None and len(other.close.payload) > 1 and other.close.payload[:2] != payload[:2]:
+        # Two Closes may cross: only the observer's own, sent after the other had come, is known to be an answer.
+        is_answer = other.close is not None and self._observer is way.sender
+        if is_answer and other.close is not None and other.close.payload[:2] not in (b"", payload[:2]):
             code = int.from_bytes(other.close.payload[:2], "big")
             text = f"the Close it answers has code {code}"
             state.found.append(Finding(rules.CLOSE_CODE_NOT_ECHOED, span, text))
@@ -229,11 +246,16 @@ class Conversation:
         for way in Direction:
             state, sender = self._ways[way], way.sender.value
             for ping in state.pings:
-                if self._was_due(way, ping, ended_by):
+                if ping.is_owed and self._was_due(way, ping, ended_by):
                     text = f"the {sender}'s Ping {ping.payload[:20]!r} has no Pong"
                     found.append(Finding(rules.UNANSWERED_PING, ping.span, text))
             close = state.close
-            if close is not None and self._other(way).close is None and self._was_due(way, close, ended_by):
+            is_unanswered = close is not None and self._other(way).close is None
+            if (
+                close is not None
+                and is_unanswered
+                and (ended_by is way.sender.peer or self._was_due(way, close, ended_by))
+            ):
                 found.append(Finding(rules.UNANSWERED_CLOSE, close.span, f"the {sender}'s Close has no answer"))
             if close is None and state.message.opcode is not None:
                 text = f"the {sender}'s last message has no last fragment"
@@ -247,8 +269,7 @@ class Conversation:
         return tuple(found)
 
     def _was_due(self, way: Direction, question: _Question, ended_by: Side | None) -> bool:
-        """Whether the other end owed an answer: it had the question, or had time enough, and nobody cut it short."""
-        answerer = way.sender.peer
-        if self._observer is answerer or ended_by is answerer:
+        """Whether an answer was owed: the other end had the question, or time enough, and the asker did not leave."""
+        if self._observer is way.sender.peer and ended_by is not way.sender:
             return True
         return self.now_ns - question.time_ns >= PATIENCE_NS

@@ -341,7 +341,8 @@ class WebSocketConnection:
         if opcode == Opcode.CLOSE:
             self._receive_close(payload)
         elif opcode == Opcode.PING:
-            if self.policy.answers_pings and not self._close_sent:
+            # Also once we have sent a Close: only who has received one is free of it (RFC 6455 §5.5.2).
+            if self.policy.answers_pings and not self._close_received:
                 self._out.append(self._writer.frame(self._writer.own(Frame(Opcode.PONG, payload[:125]))))
             self._events.append(Ping(payload))
         elif opcode == Opcode.PONG:

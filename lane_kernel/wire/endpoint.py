@@ -40,6 +40,7 @@ from lane_kernel.wire.handshake import (
 )
 from lane_kernel.wire.heads import judge_head
 from lane_kernel.wire.http1 import Head, find_head_end, parse_head
+from lane_kernel.wire.rules import Level
 
 MAX_HEAD = 32 * 1024
 """Default bound on a head in bytes; Tornado takes 64 KiB, nginx 32 KiB."""
@@ -321,6 +322,6 @@ class WebSocketEndpoint:
 def _check_head(data: bytes, head: Head, *, is_response: bool) -> None:
     """Refuse a head that is no HTTP/1.1."""
     for finding in judge_head(data, head, is_response=is_response):
-        if finding.rule.status is not None:
-            status = head.status if is_response else finding.rule.status
+        if finding.rule.level is Level.MUST:
+            status = head.status if is_response else finding.rule.status or 400
             raise HandshakeError(status, f"{finding.text}: {finding.rule.text}", rule=finding.rule)

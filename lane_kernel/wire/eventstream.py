@@ -8,6 +8,7 @@ Source: WHATWG HTML §9.2.
 
 from __future__ import annotations
 
+import operator
 import re
 from collections.abc import Callable
 from typing import NamedTuple
@@ -394,9 +395,7 @@ def encode_event(
     if id is not None:
         lines.append(f"id: {_one_line('event ID', str(id))}")
     if retry is not None:
-        if not 0 <= retry <= MAX_RETRY:
-            raise EventStreamError(f"a reconnection time is not negative, nor over {MAX_RETRY:,} ms")
-        lines.append(f"retry: {retry:d}")
+        lines.append(f"retry: {_whole_milliseconds(retry)}")
     if data is not None:
         lines += [f"data: {line}" for line in _split_lines(data)]
     try:
@@ -405,6 +404,16 @@ def encode_event(
         raise EventStreamError(
             f"an event stream is UTF-8, which has no {error.object[error.start]!r}, half of a surrogate pair"
         ) from error
+
+
+def _whole_milliseconds(retry: int) -> int:
+    try:
+        whole = operator.index(retry)
+    except TypeError:
+        whole = -1
+    if not 0 <= whole <= MAX_RETRY:
+        raise EventStreamError(f"a reconnection time is whole milliseconds from 0 to {MAX_RETRY:,}")
+    return whole
 
 
 def _split_lines(text: str) -> list[str]:

@@ -50,6 +50,7 @@ def judge_stream_head(head: Head) -> Iterator[Finding]:
         status, span = head.parts[1]
         hint = ": a client does not come again" if head.status == 204 else ""
         yield Finding(rules.STREAM_STATUS, span, f"answered with {status or 'no status'}{hint}")
+        return
     line = next((line for line in head.headers if line.name.lower() == "content-type"), None)
     if line is None:
         yield Finding(rules.STREAM_CONTENT_TYPE, Span(head.span.stop, head.span.stop), "no Content-Type")

@@ -23,6 +23,7 @@ from lane_kernel.wire.rules import Rule
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _UPGRADE = (("Upgrade", "websocket"), ("Connection", "Upgrade"))
+_HTTP_1_1_OR_HIGHER = re.compile(r"HTTP/(1\.[1-9]|[2-9]\.[0-9])")
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
 Headers = Sequence[tuple[str, str]]
@@ -165,12 +166,13 @@ def judge_request(method: str, version: str, headers: Headers) -> Iterator[Fault
     if method != "GET":
         text = f"a WebSocket handshake is a GET request, not {method}"
         yield Fault(rules.HANDSHAKE_METHOD, text, answer=(("Allow", "GET"),))
-    if version != "HTTP/1.1":
+    if not _HTTP_1_1_OR_HIGHER.fullmatch(version):
         yield Fault(rules.HANDSHAKE_HTTP_VERSION, f"a WebSocket handshake takes HTTP/1.1, not {version}")
     if "upgrade" not in lines.tokens("connection"):
         yield Fault(rules.CONNECTION_MISSING, "the handshake lacks Connection: Upgrade", "connection")
-    if lines.all("sec-websocket-version") != ["13"]:
-        got = ", ".join(lines.all("sec-websocket-version"))
+    versions = [value.strip(" \t") for value in lines.all("sec-websocket-version")]
+    if versions != ["13"]:
+        got = " and ".join(versions)
         text = f"Sec-WebSocket-Version is {got or 'missing'}: this server speaks version 13"
         answer = (("Sec-WebSocket-Version", "13"), *_UPGRADE)
         yield Fault(rules.WEBSOCKET_VERSION, text, "sec-websocket-version", answer)
@@ -319,7 +321,8 @@ def judge_response(status: int, reason: str, headers: Headers, key: str, offer: 
 def _judge_chosen_subprotocol(chosen: list[str], offer: Offer) -> Iterator[Fault]:
     name = "sec-websocket-protocol"
     if len(chosen) > 1 or any(value.strip(" \t") not in offer.subprotocols for value in chosen):
-        text = f"the server chose {', '.join(chosen)!r} in {name}, which was not offered"
+        why = "one at the most is chosen" if len(chosen) > 1 else "which was not offered"
+        text = f"the server chose {', '.join(chosen)!r} in {name}, {why}"
         yield Fault(rules.SUBPROTOCOL_NOT_OFFERED, text, name)
     elif offer.subprotocols and not chosen:
         yield Fault(rules.SUBPROTOCOL_DECLINED, f"none of {', '.join(offer.subprotocols)} was chosen")
@@ -342,8 +345,6 @@ def _judge_chosen_extensions(values: list[str], offer: Offer) -> Iterator[Fault]
         deflate.check_answer(offer.extensions, compressing)
     except ExtensionError as error:
         yield Fault(rules.EXTENSION_ANSWER_INVALID, str(error), name)
-    if offered and not chosen:
-        yield Fault(rules.EXTENSION_DECLINED, f"none of {', '.join(sorted(offered))} was chosen")
 
 
 def check_response(status: int, reason: str, headers: Headers, key: str, offer: Offer = Offer()) -> Agreement:

@@ -43,7 +43,7 @@ class Rule:
         level: How strongly it is asked.
         text: What it asks, in plain words.
         close_code: The close code that a WebSocket is customarily failed with, if it is.
-        status: The HTTP status that is customarily answered, if one is.
+        status: The HTTP status that a request that breaks it is customarily answered with, if one is.
         is_demanded: Whether the clause itself demands that code or status; otherwise it is custom.
     """
 
@@ -62,11 +62,11 @@ class Rule:
 
     @property
     def consequence(self) -> str:
-        """What follows for who breaks it: "close code 1002 (customary)", "status 400 (demanded)", or ""."""
+        """What follows for who breaks it: "close code 1002 (customary)" or "status 400 to a request (demanded)"."""
         how = "demanded" if self.is_demanded else "customary"
         if self.close_code is not None:
             return f"close code {self.close_code} ({how})"
-        return "" if self.status is None else f"status {self.status} ({how})"
+        return "" if self.status is None else f"status {self.status} to a request ({how})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +143,7 @@ CONTROL_FRAGMENTED = _must("control-fragmented", "RFC 6455 §5.5", "a control fr
 CONTROL_TOO_LONG = _must("control-too-long", "RFC 6455 §5.5", "a control frame carries at most 125 bytes")
 CLOSE_ONE_BYTE = _must("close-one-byte", "RFC 6455 §5.5.1", "a Close body is empty or begins with a 2-byte code")
 CLOSE_CODE_FORBIDDEN = _must(
-    "close-code-forbidden", "RFC 6455 §7.4", "codes below 1000, 1004 to 1006 and 1015 to 2999 are not sent"
+    "close-code-forbidden", "RFC 6455 §7.4", "the codes that are sent are 1000 to 1003, 1007 to 1014 and 3000 to 4999"
 )
 CLOSE_REASON_UTF8 = _must("close-reason-utf8", "RFC 6455 §5.5.1", "a Close reason is valid UTF-8", 1007)
 
@@ -182,7 +182,7 @@ FRAME_BEFORE_ANSWER = _must(
     "a client sends nothing more until the server has answered its handshake",
     None,
 )
-DATA_AFTER_CLOSE = _must("data-after-close", "RFC 6455 §5.5.1", "nothing follows a Close frame")
+DATA_AFTER_CLOSE = _must("data-after-close", "RFC 6455 §5.5.1", "no data frame follows a Close frame")
 UNANSWERED_CLOSE = _must("unanswered-close", "RFC 6455 §5.5.1", "a Close is answered by a Close", None)
 UNANSWERED_PING = _must(
     "unanswered-ping",
@@ -264,14 +264,22 @@ SUBPROTOCOL_DECLINED = _note(
     "RFC 6455 §4.2.2",
     "a server that speaks none of the subprotocols chooses none; the client decides",
 )
-EXTENSION_DECLINED = _note("extension-declined", "RFC 6455 §9.1", "a server may decline what was offered")
 
 # HTTP/1.1
 
 START_LINE_MALFORMED = _refused(
-    "start-line-malformed", "RFC 9112 §3", "the first line is that of a request or a status", 400
+    "start-line-malformed", "RFC 9112 §3", "a request begins with a method, a target and a version", 400
 )
-HOST_MISSING = _refused("host-missing", "RFC 9112 §3.2", "a request carries exactly one Host", 400, is_demanded=True)
+STATUS_LINE_MALFORMED = _must(
+    "status-line-malformed", "RFC 9112 §4", "a response begins with a version, a status and a reason", None
+)
+HOST_MISSING = _refused(
+    "host-missing",
+    "RFC 9112 §3.2",
+    "a request carries exactly one Host, the name and port of a server",
+    400,
+    is_demanded=True,
+)
 HEADER_WITHOUT_COLON = _refused(
     "header-without-colon", "RFC 9112 §5", "a header line is a name, a colon and a value", 400
 )
@@ -283,12 +291,13 @@ SPACE_BEFORE_COLON = _refused(
     400,
     is_demanded=True,
 )
+HEADER_VALUE_INVALID = _refused("header-value-invalid", "RFC 9110 §5.5", "a header's value holds no NUL and no CR", 400)
 HEADER_FOLDED = _refused("header-folded", "RFC 9112 §5.2", "a header's value is not folded over several lines", 400)
 CONTENT_LENGTH_INVALID = _refused(
     "content-length-invalid", "RFC 9112 §6.3", "Content-Length is one whole number", 400, is_demanded=True
 )
 LENGTH_AND_CODING = _refused(
-    "length-and-coding", "RFC 9112 §6.1", "a message has Content-Length or Transfer-Encoding, not both", 400
+    "length-and-coding", "RFC 9112 §6.2", "a message has Content-Length or Transfer-Encoding, not both", 400
 )
 CHUNK_MALFORMED = _refused(
     "chunk-malformed", "RFC 9112 §7.1", "a chunk is its size, a line break, so many bytes, a line break", 400
@@ -298,8 +307,14 @@ BARE_LINE_FEED = Rule("bare-line-feed", "RFC 9112 §2.2", Level.MAY, "lines end 
 
 # Event streams
 
-STREAM_STATUS = _must("stream-status", "WHATWG HTML §9.2.3", "an event stream is answered with 200", None)
-STREAM_CONTENT_TYPE = _must("stream-content-type", "WHATWG HTML §9.2.3", "an event stream is text/event-stream", None)
+STREAM_STATUS = _note(
+    "stream-status",
+    "WHATWG HTML §9.2.3",
+    "a status other than 200 is no event stream; after 204 no client comes again",
+)
+STREAM_CONTENT_TYPE = _note(
+    "stream-content-type", "WHATWG HTML §9.2.3", "an answer that is no text/event-stream is no event stream"
+)
 STREAM_CHARSET = _note(
     "stream-charset", "WHATWG HTML §9.2.5", "an event stream is always UTF-8, whatever its charset says"
 )

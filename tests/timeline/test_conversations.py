@@ -328,7 +328,7 @@ def _upgraded(*turns: Turn) -> list[Entry]:
         ((DOWN, plain(1, b"a\xff")), [["invalid-utf8"]]),
         ((DOWN, plain(8, b"\x03")), [["close-one-byte"]]),
         ((DOWN, plain(8, b"\x03\xed\xff")), [["close-code-forbidden", "close-reason-utf8"]]),
-        ((DOWN, plain(8) + plain(1) + plain(8)), [[], ["data-after-close"], ["data-after-close"]]),
+        ((DOWN, plain(8) + plain(1) + plain(8)), [[], ["data-after-close"], []]),
         ((UP, plain(11, fin=False)), [["reserved-opcode", "control-fragmented", "unmasked-client-frame"]]),
     ],
 )

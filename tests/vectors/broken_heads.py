@@ -34,7 +34,7 @@ def _start(id: str, line: bytes, *more: tuple[str, bytes]) -> BrokenHead:
 
 
 def _status(id: str, line: bytes) -> BrokenHead:
-    return BrokenHead(id, line + b"\r\n\r\n", (("start-line-malformed", line),), True)
+    return BrokenHead(id, line + b"\r\n\r\n", (("status-line-malformed", line),), True)
 
 
 def _line(id: str, line: bytes, rule: str, blamed: bytes | None = None) -> BrokenHead:
@@ -78,6 +78,11 @@ BROKEN_HEADS = (
                (("content-length-invalid", b"Content-Length: 2"),)),
     BrokenHead("length-and-coding", _request(b"Content-Length: 1\r\nTransfer-Encoding: chunked\r\n"),
                (("length-and-coding", b"Content-Length: 1"),)),
+    _line("value-with-nul", b"A: b\0c", "header-value-invalid", b"\0"),
+    _line("value-with-cr", b"A: b\rc", "header-value-invalid", b"\r"),
+    BrokenHead("host-invalid", _request(b"", host=b"Host: a b/c\r\n"), (("host-missing", b"a b/c"),)),
+    BrokenHead("two-hosts-in-1.0", _request(b"Host: b\r\n", b"GET / HTTP/1.0"), (("host-missing", b"Host: b"),)),
+    BrokenHead("no-host-in-1.2", _request(b"", b"GET / HTTP/1.2", b""), (("host-missing", b"GET / HTTP/1.2"),)),
     BrokenHead("several", _request(b"A : b\r\nc\r\nContent-Length: z\r\nTransfer-Encoding: chunked\r\n", b"GET", b""),
                (("start-line-malformed", b"GET"), ("space-before-colon", b"A "), ("header-without-colon", b"c"),
                 ("length-and-coding", b"Content-Length: z"), ("content-length-invalid", b"Content-Length: z"))),
@@ -87,6 +92,7 @@ CLEAN_HEADS = (
     (b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", False),
     (b"\r\nGET / HTTP/1.1\r\nHost:\r\n\r\n", False),
     (b"GET / HTTP/1.0\r\n\r\n", False),
+    (b"GET / HTTP/1.1\r\nHost: [::1]:8888\r\nContent-Length: 5, 5\r\nContent-Length: 5\r\n\r\n", False),
     (b"OPTIONS * HTTP/1.1\r\nhOST: a\r\nA: \t \r\n!#$%&'*+-.^_`|~09: \xe9\r\n\r\n", False),
     (b"POST /\xe9 HTTP/1.1\r\nHost: a\r\nContent-Length: 00\r\nContent-Length: 00\r\n\r\n", False),
     (b"HTTP/1.1 200\r\n\r\n", True),

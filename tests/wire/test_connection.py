@@ -134,13 +134,13 @@ def test_both_ends_close_at_once():
 
 @SIDES
 def test_messages_arrive_until_the_peers_close(side: Side):
-    """RFC 6455 §5.5.1: who has sent a Close still reads; a Ping is not answered after it."""
+    """RFC 6455 §5.5.1, §5.5.2: who has sent a Close still reads, and answers a Ping until the peer's Close comes."""
     connection = make(side)
     connection.close()
     connection.data_to_send()
     data = from_peer(side, Frame(1, b"late"), Frame(9, b"?"), Frame(8, b"\x03\xe8"))
     assert connection.receive_data(data) == ["late", Ping(b"?"), Closed(1000, "")]
-    assert connection.data_to_send() == b""
+    assert sent(connection) == [(Opcode.PONG, b"?", side is Side.CLIENT)]
 
 
 @SIDES

@@ -160,7 +160,7 @@ CLIENT_PLAYBOOKS: dict[str, list[Step]] = {
         Goes(REQUEST + END), Comes(b"HTTP/1.1 404\r\nContent-Length: x\r\nno colon\r\n\r\n"),
         happens(("refused", 404, "answer-status")),
     ],
-    "no HTTP": [Goes(REQUEST + END), Comes(b"nonsense\r\n\r\n"), happens(("refused", 0, "start-line-malformed"))],
+    "no HTTP": [Goes(REQUEST + END), Comes(b"nonsense\r\n\r\n"), happens(("refused", 0, "status-line-malformed"))],
     "a header line without a colon": [
         Goes(REQUEST + END), Comes(ANSWER + b"nonsense\r\n\r\n"), happens(("refused", 101, "header-without-colon")),
     ],
