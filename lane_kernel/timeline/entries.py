@@ -7,7 +7,7 @@ from enum import Enum
 
 from lane_kernel.capture import Connection, Note, Store
 from lane_kernel.sides import Direction
-from lane_kernel.timeline.readers import Unfinished
+from lane_kernel.timeline.readers import CHUNKED, CUT_CHUNKED, FRAMING, Unfinished
 from lane_kernel.wire.eventstream import Block, Event
 from lane_kernel.wire.eventstream_fields import describe_block
 from lane_kernel.wire.eventstream_findings import judge_block, judge_unfinished
@@ -21,7 +21,7 @@ from lane_kernel.wire.frames import (
     opcode_name,
     payload_of,
 )
-from lane_kernel.wire.http1 import describe_head, redact_head
+from lane_kernel.wire.http1 import describe_chunk_framing, describe_chunked, describe_head, redact_head
 from lane_kernel.wire.rules import Finding
 from lane_kernel.wire.spans import Family, Field, Span
 
@@ -188,6 +188,10 @@ class Entry:
             return describe_block(data, self.detail)
         if isinstance(self.detail, Unfinished):
             return describe_block(data, self.detail.block)
+        if self.detail in (CHUNKED, CUT_CHUNKED):
+            return describe_chunked(data, start)
+        if self.detail == FRAMING:
+            return describe_chunk_framing(data, start)
         text = data.decode(errors="replace")
         return (Field("bytes", self.span, data, repr(text), self.what, "RFC 9112 §6", Family.PAYLOAD),)
 

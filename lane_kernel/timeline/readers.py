@@ -19,6 +19,9 @@ from lane_kernel.wire.http1 import ChunkedDecoder, ChunkError, Head, find_head_e
 from lane_kernel.wire.rules import Finding
 from lane_kernel.wire.spans import Span
 
+CHUNKED, CUT_CHUNKED, FRAMING = "chunked body", "chunked body, cut short", "chunk framing"
+"""What rows of chunked bodies are called."""
+
 _MAX_HEAD = 256 * 1024
 
 
@@ -400,13 +403,14 @@ class ChunkedReader:
         self._content = content
         self._decoder = ChunkedDecoder()
         self._start = -1
+        self._told = -1
         self._broken = False
         self._then = then
 
     def feed(self, data: bytes, at: int) -> Iterator[Row]:
         """Yield the rows that data completes."""
         if self._start < 0:
-            self._start = at
+            self._start = self._told = at
         if self._broken:
             yield Row(Kind.BODY, self._direction, at, at + len(data), "after a broken chunk")
             return
@@ -417,8 +421,8 @@ class ChunkedReader:
             yield from self._events(error.pieces)
             start = self._start
             if self._content is not None:
-                yield from self._content.finish(at)
-                start = at if not error.pieces else error.pieces[-1][0] + len(error.pieces[-1][1])
+                yield from self._with_framing(self._content.finish(at))
+                start = self._told
             found = Finding(rules.CHUNK_MALFORMED, Span(start, at + len(data)), str(error))
             yield Row(Kind.BODY, self._direction, start, at + len(data), str(error), (found,))
             return
@@ -426,20 +430,35 @@ class ChunkedReader:
             return
         stop = at + self._decoder.consumed
         if self._content is None:
-            yield Row(Kind.BODY, self._direction, self._start, stop, "chunked body")
+            yield Row(Kind.BODY, self._direction, self._start, stop, CHUNKED)
         else:
-            yield from self._content.finish(stop)
+            yield from self._with_framing(self._content.finish(stop))
+            yield from self._framing(stop)
         self._then(data[self._decoder.consumed :], stop)
 
     def _events(self, pieces: Iterable[tuple[int, bytes]]) -> Iterator[Row]:
         if self._content is not None:
             for place, piece in pieces:
-                yield from self._content.feed(piece, place)
+                yield from self._with_framing(self._content.feed(piece, place))
+
+    def _with_framing(self, rows: Iterable[Row]) -> Iterator[Row]:
+        """The rows of an event stream, and before each the framing between the chunks that it does not hold."""
+        for row in rows:
+            yield from self._framing(row.start)
+            self._told = row.stop
+            yield row
+
+    def _framing(self, stop: int) -> Iterator[Row]:
+        if stop > self._told:
+            yield Row(Kind.BODY, self._direction, self._told, stop, FRAMING)
+            self._told = stop
 
     def finish(self, at: int) -> Iterator[Row]:
         """Yield what is left when the direction ends."""
         if self._content is not None:
-            yield from self._content.finish(at)
+            yield from self._with_framing(self._content.finish(at))
+            if self._start >= 0 and not self._broken:
+                yield from self._framing(at)
         elif not self._broken and 0 <= self._start < at:
             found = Finding(rules.BODY_SHORT, Span(self._start, at), "a chunked body without its last chunk")
-            yield Row(Kind.BODY, self._direction, self._start, at, "chunked body, cut short", (found,))
+            yield Row(Kind.BODY, self._direction, self._start, at, CUT_CHUNKED, (found,))

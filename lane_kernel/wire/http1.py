@@ -9,6 +9,7 @@ Source: RFC 9112.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lane_kernel.errors import LaneError
@@ -16,6 +17,12 @@ from lane_kernel.wire.spans import Family, Field, Span
 
 _HEAD_END = re.compile(rb"\r?\n\r?\n")
 _LINE = re.compile(rb"[^\n]*\n?")
+_CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,16})[ \t]*(?:;.*)?")
+_TRAILER = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+:")
+_FRAMING = re.compile(
+    rb"(?P<end>\r?\n|\r)|(?:(?<=\n)|\A)(?P<size>[0-9A-Fa-f]{1,16})(?=[ \t;\r\n]|\Z)"
+    rb"|(?P<extension>[ \t;][^\r\n]*)|[^\r\n]+"
+)
 _REDACTED = frozenset({"cookie", "set-cookie", "authorization", "proxy-authorization"})
 _MEANINGS = {
     "host": ("who is asked for", "RFC 9110 §7.2"),
@@ -262,6 +269,55 @@ def visible(raw: bytes) -> str:
     return repr(raw.decode("latin-1"))
 
 
+def describe_chunked(data: bytes, offset: int = 0) -> tuple[Field, ...]:
+    """Name every byte of a chunked body; the fields' spans tile it without gap or overlap.
+
+    Args:
+        data: The body, its framing included, as far as it is there.
+        offset: Where it begins in its direction's stream.
+
+    Source: RFC 9112 §7.1.
+    """
+    try:
+        pieces: Sequence[tuple[int, bytes]] = ChunkedDecoder().feed(data, offset)
+    except ChunkError as error:
+        pieces = error.pieces
+    fields: list[Field] = []
+    position = offset
+    for place, piece in pieces:
+        fields += describe_chunk_framing(data[position - offset : place - offset], position)
+        position = place + len(piece)
+        text = repr(piece.decode(errors="replace"))
+        span = Span(place, position)
+        fields.append(Field("chunk data", span, piece, text, "a part of the body", "RFC 9112 §7.1", Family.PAYLOAD))
+    fields += describe_chunk_framing(data[position - offset :], position)
+    return tuple(fields)
+
+
+def describe_chunk_framing(data: bytes, offset: int = 0) -> tuple[Field, ...]:
+    """Name every byte of what stands between the data of two chunks, before the first or after the last.
+
+    Args:
+        data: The bytes.
+        offset: Where they begin in their direction's stream.
+
+    Source: RFC 9112 §7.1.
+    """
+    fields: list[Field] = []
+    for match in _FRAMING.finditer(data):
+        raw, span = match.group(), Span(offset + match.start(), offset + match.end())
+        name, meaning, family = "trailer", "a header line after the body", Family.HTTP_VALUE
+        if match.lastgroup == "end":
+            name, meaning, family = "end of line", "", Family.DELIMITER
+        elif match.lastgroup == "size":
+            meaning = "the last chunk" if not raw.strip(b"0") else f"{int(raw, 16):,} bytes of data follow"
+            name, family = "chunk size", Family.LENGTH
+        elif match.lastgroup == "extension":
+            name, meaning, family = "chunk extension", "for whoever knows it", Family.HTTP_VALUE
+        fields.append(Field(name, span, raw, visible(raw), meaning, "RFC 9112 §7.1", family))
+    return tuple(fields)
+
+
 class ChunkedDecoder:
     """An incremental reader of a chunked body.
 
@@ -323,9 +379,11 @@ class ChunkedDecoder:
             if len(self._line) > self._max_line:
                 raise ChunkError(f"a line of a chunked body is longer than {self._max_line} bytes")
             if newline >= 0:
-                line = bytes(self._line).strip()
+                line = bytes(self._line)
                 self._line.clear()
-                self._take_line(line)
+                if not line.endswith(b"\r\n"):
+                    raise ChunkError(f"a line of a chunked body ends with CR LF, not with LF alone: {line[:20]!r}")
+                self._take_line(line[:-2])
         self.consumed = position
 
     consumed = 0
@@ -339,10 +397,12 @@ class ChunkedDecoder:
                 )
             self._expect = "size"
         elif self._expect == "size":
-            text = line.split(b";", 1)[0].strip()
-            if not re.fullmatch(rb"[0-9A-Fa-f]{1,16}", text):
-                raise ChunkError(f"a chunk size is hexadecimal digits, not {text[:20]!r}")
-            self._left = int(text, 16)
+            size = _CHUNK_SIZE.fullmatch(line)
+            if size is None:
+                raise ChunkError(f"a chunk size is hexadecimal digits, not {line[:20]!r}")
+            self._left = int(size[1], 16)
             self._expect = "data" if self._left else "trailer"
         elif not line:
             self.is_finished = True
+        elif not _TRAILER.match(line):
+            raise ChunkError(f"a trailer is a name, a colon and a value, not {line[:20]!r}")

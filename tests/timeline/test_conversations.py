@@ -164,7 +164,9 @@ _STREAM = b": hi\n\nevent: tick\nid: 1\ndata: a\n\nretry: 5\n\ndata: b\r\n\n"
 )
 def test_event_stream(head: str, body: bytes):
     """WHATWG HTML §9.2.6, over each way that RFC 9112 §6.3 ends a body."""
-    found = entries([(UP, GET), (DOWN, answer(EVENTS_HEAD + head, body))])[2:]
+    every = entries([(UP, GET), (DOWN, answer(EVENTS_HEAD + head, body))])
+    assert_whole(every, DOWN, len(answer(EVENTS_HEAD + head, body)))
+    found = [entry for entry in every[2:] if entry.what != "chunk framing"]
     assert glance(found) == [
         ("comment", "comment"), ("event", "event tick id 1"), ("comment", "fields without data"),
         ("event", "event message id 1"),
@@ -190,9 +192,11 @@ def test_event_stream_then_another_answer():
         [(UP, GET + GET), (DOWN, answer(EVENTS_HEAD + "Transfer-Encoding: chunked\r\n", body) + answer("", b"x"))]
     )
     assert glance(found)[2:] == [
-        ("response", "200 OK"), ("event", "event message"),
-        ("body", "an event without its empty line: not dispatched"), ("response", "200 OK"), ("body", "body"),
+        ("response", "200 OK"), ("body", "chunk framing"), ("event", "event message"),
+        ("body", "an event without its empty line: not dispatched"), ("body", "chunk framing"),
+        ("response", "200 OK"), ("body", "body"),
     ]  # fmt: skip
+    assert [field.name for field in found[6].fields] == ["end of line", "chunk size", "end of line", "end of line"]
 
 
 @pytest.mark.parametrize("head", ["", "Content-Length: 100\r\n"])
@@ -209,8 +213,10 @@ def test_event_stream_cut_short(head: str):
 def test_event_stream_cut_in_a_chunk():
     start = answer(EVENTS_HEAD + "Transfer-Encoding: chunked\r\n")
     found = entries([(UP, GET), (DOWN, start + b"20\r\ndata: a\n\ndata")])
+    assert_whole(found, DOWN, len(start) + 17)
     assert glance(found)[2:] == [
-        ("event", "event message"), ("body", "an event without its empty line: not dispatched"),
+        ("body", "chunk framing"), ("event", "event message"),
+        ("body", "an event without its empty line: not dispatched"),
     ]  # fmt: skip
 
 
@@ -253,7 +259,7 @@ def test_a_broken_chunk_of_an_event_stream():
     start = answer(EVENTS_HEAD + "Transfer-Encoding: chunked\r\n")
     found = entries([(UP, GET), (DOWN, start + b"f\r\ndata: a\n\ndata: \r\nzz\r\n"), (DOWN, b"data: b\n\n")])
     assert [what for _, what in glance(found)[2:]] == [
-        "event message", "an event without its empty line: not dispatched",
+        "chunk framing", "event message", "an event without its empty line: not dispatched",
         "a chunk size is hexadecimal digits, not b'zz'", "after a broken chunk",
     ]  # fmt: skip
     assert found[-2].data == b"\r\nzz\r\n"

@@ -102,7 +102,6 @@ BODIES = (
     ),
     BodyCase("extensions", b'5;a=b;c="d"\r\nHello\r\n0;e\r\n\r\n', b"Hello"),
     BodyCase("trailers", b"2\r\nhi\r\n0\r\nA: 1\r\nB: 2\r\n\r\n", b"hi"),
-    BodyCase("bare-lf", b"2\nhi\n0\n\n", b"hi"),
     BodyCase("line-breaks-inside", b"6\r\n\r\n0\r\n\r\r\n0\r\n\r\n", b"\r\n0\r\n\r"),
     BodyCase("leading-zeros", b"0002\r\nhi\r\n000\r\n\r\n", b"hi"),
 )
@@ -114,5 +113,10 @@ BROKEN_BODIES = (
     BodyCase("size-with-underscore", b"1_0\r\n", b""),
     BodyCase("size-over-64-bits", b"1" + b"0" * 16 + b"\r\n", b""),
     BodyCase("longer-than-its-size", b"2\r\nhi there\r\n", b"hi"),
+    BodyCase("bare-lf-after-size", b"2\n", b""),
+    BodyCase("bare-lf-after-data", b"2\r\nhi\n", b"hi"),
+    BodyCase("spaces-after-data", b"2\r\nhi  \r\n", b"hi"),
+    BodyCase("cr-in-a-line", b"2\r\r\n", b""),
+    BodyCase("no-trailer", b"0\r\nbad trailer\r\n", b""),
     BodyCase("endless-line", b"2\r\nhi\r\n" + b"1" * 8193, b"hi"),
 )

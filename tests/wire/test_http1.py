@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 from lane_kernel.wire.http1 import (
     ChunkedDecoder,
     ChunkError,
+    describe_chunk_framing,
+    describe_chunked,
     describe_head,
     find_head_end,
     is_secret,
@@ -156,6 +158,34 @@ def test_chunked_broken(case: vectors.BodyCase):
     with pytest.raises(ChunkError) as error:
         decoder.feed(case.wire[last:], last)
     assert b"".join(data for _, data in (*found, *error.value.pieces)) == case.data
+
+
+@bodies
+def test_every_byte_of_a_chunked_body_has_a_name(case: vectors.BodyCase):
+    """RFC 9112 §7.1: whole, or cut anywhere."""
+    for size in range(len(case.wire) + 1):
+        fields = describe_chunked(case.wire[:size], 70)
+        assert_tiles(fields, Span(70, 70 + size))
+    data = b"".join(field.value for field in fields if field.name == "chunk data" and isinstance(field.value, bytes))
+    assert data == case.data
+    assert [field.name for field in fields][-2:] == ["end of line", "end of line"]
+
+
+@pytest.mark.parametrize("case", vectors.BROKEN_BODIES, ids=lambda case: case.id)
+def test_every_byte_of_a_broken_chunked_body_has_a_name(case: vectors.BodyCase):
+    assert_tiles(describe_chunked(case.wire), Span(0, len(case.wire)))
+
+
+def test_the_names_of_chunk_framing():
+    """RFC 9112 §7.1."""
+    fields = describe_chunk_framing(b'\r\nA;b="c"\r\n')
+    assert [(field.name, field.meaning) for field in fields] == [
+        ("end of line", ""), ("chunk size", "10 bytes of data follow"), ("chunk extension", "for whoever knows it"),
+        ("end of line", ""),
+    ]  # fmt: skip
+    last = describe_chunk_framing(b"\r\n000\r\nA: b\r\n\r\n")
+    assert [field.text for field in last if field.name == "trailer"] == ["'A: b'"]
+    assert [field.meaning for field in last if field.name == "chunk size"] == ["the last chunk"]
 
 
 @given(st.lists(st.binary(min_size=1, max_size=40), max_size=6), PLACES)
