@@ -22,7 +22,7 @@ from typing import Self
 
 from lane_kernel.errors import LaneError
 from lane_kernel.sides import Side
-from lane_kernel.wire import deflate
+from lane_kernel.wire import deflate, rules
 from lane_kernel.wire.connection import Event, WebSocketConnection
 from lane_kernel.wire.deflate import DeflateParameters
 from lane_kernel.wire.handshake import (
@@ -45,6 +45,9 @@ from lane_kernel.wire.rules import Level
 MAX_HEAD = 32 * 1024
 """Default bound on a head in bytes; Tornado takes 64 KiB, nginx 32 KiB."""
 
+
+MAX_EARLY = 1024 * 1024
+"""Bound on the bytes that are kept while a handshake waits for its answer; a client is to send none."""
 
 _INTERIM = frozenset(range(100, 200)) - {101}
 """Statuses that come before the answer itself.
@@ -198,7 +201,10 @@ class WebSocketEndpoint:
         searched = len(self._buffer)
         self._buffer += data
         if self._asked is not None:
-            return []
+            if len(self._buffer) <= MAX_EARLY:
+                return []
+            text = f"over {MAX_EARLY:,} bytes came before the handshake was answered: a client waits for the answer"
+            return self._fail(HandshakeError(400, text, rule=rules.FRAME_BEFORE_ANSWER))
         if self.connection is not None:
             return self._read_rest(self.connection)
         try:
@@ -313,6 +319,7 @@ class WebSocketEndpoint:
         self.is_finished = True
 
     def _fail(self, error: HandshakeError) -> list[EndpointEvent]:
+        self._asked = None
         if self.side is Side.SERVER:
             self._refuse(error.status, HTTPStatus(error.status).phrase, error.headers, f"{error}\n")
         self.is_finished = True

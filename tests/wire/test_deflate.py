@@ -270,3 +270,18 @@ def test_a_bomb_takes_no_more_memory_than_the_bound():
     finally:
         tracemalloc.stop()
     assert peak < 8 * BOUND
+
+
+@pytest.mark.parametrize("keeps", [True, False])
+def test_a_window_that_is_not_kept_cannot_be_looked_back_into(keeps: bool):
+    """RFC 7692 §7.1.1: without takeover a message that refers to the one before it is no DEFLATE data."""
+    sender = Deflater(DeflateParameters(), Side.SERVER)
+    first, second = sender.deflate(b"Hello, Hello, Hello"), sender.deflate(b"Hello, Hello, Hello")
+    assert len(second) < len(first), "it refers to the first"
+    inflater = Inflater(DeflateParameters(server_no_context_takeover=not keeps), Side.SERVER)
+    inflater.inflate(first, 100, is_last=True)
+    if keeps:
+        assert inflater.inflate(second, 100, is_last=True) == b"Hello, Hello, Hello"
+        return
+    with pytest.raises(InflateError):
+        inflater.inflate(second, 100, is_last=True)

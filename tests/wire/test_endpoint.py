@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lane_kernel.sides import Side
+from lane_kernel.wire import rules
 from lane_kernel.wire.connection import Closed, Failed, Ping, Pong, WebSocketConnection
 from lane_kernel.wire.deflate import DeflateParameters
 from lane_kernel.wire.endpoint import (
@@ -489,3 +490,17 @@ def test_a_connection_of_ones_own():
     assert server.data_to_send() == b""
     (failed,) = server.receive_data(masked(1, b"abcd"))
     assert told(failed) == ("failed", "message-too-big")
+
+
+def test_what_comes_before_the_answer_has_a_bound():
+    """RFC 6455 §4.1: a client sends nothing until it has the answer."""
+    server = WebSocketEndpoint.server()
+    server.receive_data(REQUEST + END)
+    for _ in range(15):
+        assert server.receive_data(bytes(65_536)) == []
+    (refused,) = server.receive_data(bytes(65_536))
+    assert isinstance(refused, Refused)
+    assert refused.error.rule is rules.FRAME_BEFORE_ANSWER
+    assert server.data_to_send().startswith(b"HTTP/1.1 400")
+    with pytest.raises(EndpointStateError):
+        server.accept()
