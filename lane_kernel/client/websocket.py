@@ -67,10 +67,9 @@ class Connecting:
             headers = (*self._offer.headers, *self._headers)
             stream.send(upgrade_request(target.authority, target.path, key, headers))
             head = await read_response_head(stream, timeout=self._timeout)
-            if head.status != 101:
-                said = await read_small_body(stream, head)
-                check_response(head.status, f"{head.reason} ({said})" if said else head.reason, head.lines, key)
-            agreement = check_response(head.status, head.reason, head.lines, key, self._offer)
+            said = "" if head.status == 101 else await read_small_body(stream, head)
+            reason = f"{head.reason} ({said})" if said else head.reason
+            agreement = check_response(head.status, reason, head.lines, key, self._offer)
         except BaseException:
             stream.close()
             raise

@@ -89,7 +89,8 @@ class Panel(anywidget.AnyWidget):
     _css = traitlets.Unicode().tag(sync=True)
     trouble = traitlets.Unicode().tag(sync=True)
     own_id = traitlets.Unicode().tag(sync=True)
-    _chores: list[tuple[float, Callable[[], object]]] = []  # noqa: RUF012 - a widget is closed also before it is made
+    # Here, and not only in __init__: a widget is closed also before it is made.
+    _chores: tuple[tuple[float, Callable[[], object]], ...] = ()
 
     def __init__(self, name: str, home: Home | None = None, **traits: Any) -> None:
         """Load the panel's bundle and open its channel to the pages.
@@ -101,7 +102,6 @@ class Panel(anywidget.AnyWidget):
         """
         self.home = home or home_of_caller()
         self._pages: dict[str, float] = {}
-        self._chores: list[tuple[float, Callable[[], object]]] = []
         self._repeating: list[Repeating] = []
         super().__init__(_esm=bundle(f"{name}.js"), _css=bundle(f"{name}.css"), **traits)
         # By it the page finds out whether the kernel is still there.
@@ -135,7 +135,7 @@ class Panel(anywidget.AnyWidget):
             seconds: The pause between two calls.
             function: What to call.
         """
-        self._chores.append((seconds, function))
+        self._chores = (*self._chores, (seconds, function))
 
     def wake(self) -> None:
         """A page shows the panel: begin what is done while one does."""
@@ -157,7 +157,7 @@ class Panel(anywidget.AnyWidget):
         """Leave nothing running and close the panel's pages."""
         if self._chores:
             self._rest()
-            self._chores = []
+            self._chores = ()
         super().close()
 
     @property

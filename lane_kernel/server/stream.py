@@ -36,9 +36,11 @@ class WebSocketRequest(bytes):
 
     def __new__(cls, message: Message) -> Self:
         """Make it of a message."""
-        is_text = isinstance(message, str)
-        made = super().__new__(cls, message.encode(errors=TEXT_ERRORS) if isinstance(message, str) else message)
-        made.opcode = Opcode.TEXT if is_text else Opcode.BINARY
+        if isinstance(message, str):
+            made, opcode = super().__new__(cls, message.encode(errors=TEXT_ERRORS)), Opcode.TEXT
+        else:
+            made, opcode = super().__new__(cls, message), Opcode.BINARY
+        made.opcode = opcode
         return made
 
 

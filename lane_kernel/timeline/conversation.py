@@ -17,6 +17,7 @@ from lane_kernel.wire.frames import FrameHeader, Opcode, Unmask, apply_mask, jud
 from lane_kernel.wire.messages import MessageReader
 from lane_kernel.wire.rules import Finding, ProtocolError, Rule
 from lane_kernel.wire.spans import Span
+from lane_kernel.wire.writer import RSV1
 
 PATIENCE_NS = 1_000_000_000
 """How long an answer may be under way, where the other end's records do not tell that the question had come."""
@@ -27,7 +28,6 @@ MAX_INFLATED = 64 * 1024 * 1024
 _MAX_PINGS = 1000
 """Pings of one direction that a Pong is looked for among; a peer that answers only the latest leaves the others."""
 
-_RSV1 = 4
 _MAX_CONTROL = 0xFFFF
 
 
@@ -73,7 +73,7 @@ class Conversation:
             unmask: The function that unmasks payload data.
         """
         self.now_ns = 0
-        self.rsv_allowed = 0 if deflate is None else _RSV1
+        self.rsv_allowed = 0 if deflate is None else RSV1
         self._observer = observer
         self._unmask = unmask
         self._ways = {way: _Way(self._reader(way, deflate)) for way in Direction}
@@ -224,9 +224,9 @@ class Conversation:
         if state.message.opcode is not None:
             state.found.append(Finding(rules.UNFINISHED_MESSAGE, span, "a Close inside an unfinished message"))
         # Two Closes may cross: only the observer's own, sent after the other had come, is known to be an answer.
-        is_answer = other.close is not None and self._observer is way.sender
-        if is_answer and other.close is not None and other.close.payload[:2] not in (b"", payload[:2]):
-            code = int.from_bytes(other.close.payload[:2], "big")
+        answered = other.close if self._observer is way.sender else None
+        if answered is not None and answered.payload[:2] not in (b"", payload[:2]):
+            code = int.from_bytes(answered.payload[:2], "big")
             text = f"the Close it answers has code {code}"
             state.found.append(Finding(rules.CLOSE_CODE_NOT_ECHOED, span, text))
 
@@ -250,12 +250,8 @@ class Conversation:
                     text = f"the {sender}'s Ping {ping.payload[:20]!r} has no Pong"
                     found.append(Finding(rules.UNANSWERED_PING, ping.span, text))
             close = state.close
-            is_unanswered = close is not None and self._other(way).close is None
-            if (
-                close is not None
-                and is_unanswered
-                and (ended_by is way.sender.peer or self._was_due(way, close, ended_by))
-            ):
+            is_unanswered = self._other(way).close is None
+            if close and is_unanswered and (ended_by is way.sender.peer or self._was_due(way, close, ended_by)):
                 found.append(Finding(rules.UNANSWERED_CLOSE, close.span, f"the {sender}'s Close has no answer"))
             if close is None and state.message.opcode is not None:
                 text = f"the {sender}'s last message has no last fragment"

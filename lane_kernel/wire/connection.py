@@ -301,13 +301,13 @@ class WebSocketConnection:
             is_mask = rule in (rules.UNMASKED_CLIENT_FRAME, rules.MASKED_SERVER_FRAME)
             if not is_mask or self.policy.checks_masks:
                 self._blame(rule, span, text)
-        if self._close_received:
-            self._blame(rules.DATA_AFTER_CLOSE, span, "a frame after a Close")
         if header.opcode >= 8:
             if header.length > 0xFFFF:
                 # However lenient: a control frame is held whole.
                 raise ProtocolError(rules.CONTROL_TOO_LONG, span, f"a control frame of {header.length:,} bytes")
             return
+        if self._close_received:
+            self._blame(rules.DATA_AFTER_CLOSE, span, "a data frame after a Close")
         if header.opcode == Opcode.CONTINUATION and self._message.opcode is None:
             self._blame(rules.UNEXPECTED_CONTINUATION, span, "a continuation frame outside a message")
         if header.opcode != Opcode.CONTINUATION and self._message.opcode is not None:

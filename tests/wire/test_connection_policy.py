@@ -113,7 +113,7 @@ def test_a_control_frame_is_bounded():
 
 @ways
 def test_what_comes_after_a_close(way):
-    """RFC 6455 §5.5.1: a reader that neither fails nor answers sees each frame after it, a short message too."""
+    """RFC 6455 §5.5.1: a reader that neither fails nor answers sees each frame after it, and blames those of data."""
     policy = Policy(is_strict=False, echoes_close=False)
     server = make(Side.SERVER, policy=policy)
     wire = from_peer(
@@ -123,7 +123,12 @@ def test_what_comes_after_a_close(way):
     )  # fmt: skip
     found, rest = split(receive(server, way(wire)))
     assert rest == [Closed(1000, "bye"), "hi", Ping(b"?"), b"ab", Closed(1001, "")]
-    assert [finding.rule for finding in found] == [rules.DATA_AFTER_CLOSE] * 5
+    # The Close is 11 bytes, a Ping between "hi" and "a" 7: only a data frame is forbidden after it.
+    assert [(finding.rule, finding.span.start) for finding in found] == [
+        (rules.DATA_AFTER_CLOSE, 11),
+        (rules.DATA_AFTER_CLOSE, 26),
+        (rules.DATA_AFTER_CLOSE, 33),
+    ]
     assert (server.close_code, server.close_reason, server.state) == (1000, "bye", State.CLOSING)
     server.close(1000)
     assert server.is_finished
