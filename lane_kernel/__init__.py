@@ -45,6 +45,8 @@ if TYPE_CHECKING:
     from lane_kernel.course import check as check
     from lane_kernel.errors import LaneError as LaneError
     from lane_kernel.errors import NotRunningError as NotRunningError
+    from lane_kernel.net.config import Config as Config
+    from lane_kernel.net.config import ConfigError as ConfigError
     from lane_kernel.net.dial import DialError as DialError
     from lane_kernel.net.heads import ResponseError as ResponseError
     from lane_kernel.net.listener import ListenError as ListenError
@@ -90,6 +92,8 @@ _HOMES = {
     "ClientWebSocket": "client",
     "CloseCode": "wire.frames",
     "Composer": "panels",
+    "Config": "net.config",
+    "ConfigError": "net.config",
     "ConnectionClosedError": "net.session",
     "ConnectionLostError": "net.stream",
     "Context": "server",

@@ -7,12 +7,12 @@ from types import TracebackType
 from typing import Any
 
 from lane_kernel.capture import Store, kernel_store
+from lane_kernel.net.config import DEFAULT, Config
 from lane_kernel.net.dial import CONNECT_TIMEOUT, Target, dial
 from lane_kernel.net.heads import read_response_head, read_small_body
 from lane_kernel.net.session import WebSocketSession
 from lane_kernel.net.transport import FrameTransport
 from lane_kernel.sides import Side
-from lane_kernel.wire.connection import MAX_MESSAGE
 from lane_kernel.wire.deflate import DeflateParameters
 from lane_kernel.wire.deflate import offer as deflate_offer
 from lane_kernel.wire.handshake import Offer, check_response, make_key, upgrade_request
@@ -40,7 +40,7 @@ class Connecting:
         url: str,
         headers: Sequence[tuple[str, str]],
         store: Store | None,
-        max_message: int,
+        config: Config,
         offer: Offer,
         policy: Policy,
         timeout: float,
@@ -49,7 +49,7 @@ class Connecting:
         self._url = url
         self._headers = tuple(headers)
         self._store = store
-        self._max_message = max_message
+        self._config = config
         self._offer = offer
         self._policy = policy
         self._timeout = timeout
@@ -74,7 +74,7 @@ class Connecting:
             stream.close()
             raise
         transport = FrameTransport(
-            stream, Side.CLIENT, max_message=self._max_message, policy=self._policy, deflate=agreement.deflate
+            stream, Side.CLIENT, config=self._config, policy=self._policy, deflate=agreement.deflate
         )
         return ClientWebSocket(transport, self._url, agreement.subprotocol)
 
@@ -96,7 +96,7 @@ def connect(
     *,
     headers: Sequence[tuple[str, str]] = (),
     store: Store | None = None,
-    max_message: int = MAX_MESSAGE,
+    config: Config = DEFAULT,
     subprotocols: Sequence[str] = (),
     deflate: DeflateParameters | None = None,
     policy: Policy = POLITE,
@@ -111,7 +111,7 @@ def connect(
         url: A `ws://` URL.
         headers: Header lines to add to the handshake, such as ("Origin", "http://example.org").
         store: Where to record; the kernel's store by default.
-        max_message: The bound on a message in bytes.
+        config: The bounds.
         subprotocols: The subprotocols to ask for, the preferred one first.
         deflate: What to offer of permessage-deflate; nothing by default.
         policy: What the client does of its own accord; everything the RFC asks for by default.
@@ -124,4 +124,4 @@ def connect(
         ConnectionLostError: The server ended the connection before it answered.
     """
     offer = Offer(tuple(subprotocols), () if deflate is None else (deflate_offer(deflate),))
-    return Connecting(url, headers, store, max_message, offer, policy, timeout)
+    return Connecting(url, headers, store, config, offer, policy, timeout)

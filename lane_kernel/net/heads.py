@@ -9,16 +9,8 @@ from dataclasses import dataclass
 from tornado.httputil import HTTPHeaders, HTTPInputError, parse_request_start_line, parse_response_start_line
 
 from lane_kernel.errors import LaneError
+from lane_kernel.net.config import DEFAULT, Config
 from lane_kernel.net.stream import ConnectionLostError, RecordedStream, StreamClosedError
-
-MAX_HEAD = 32 * 1024
-"""Default bound on a head in bytes; Tornado takes 64 KiB, nginx 32 KiB."""
-
-MAX_BODY = 16 * 1024 * 1024
-"""Default bound on a request's body in bytes; Tornado takes 100 MB."""
-
-HEAD_TIMEOUT = 60.0
-"""Default bound on the wait for a head in seconds; nginx takes 60 for it and 75 for an idle connection."""
 
 _MAX_LINE = 1024
 _REFUSAL_TIMEOUT = 1.0
@@ -107,23 +99,43 @@ def parse_request_head(raw: bytes) -> RequestHead:
     return RequestHead(line.method, line.path, line.version, parsed)
 
 
-async def read_request_head(
-    stream: RecordedStream, max_head: int = MAX_HEAD, timeout: float = HEAD_TIMEOUT
-) -> RequestHead | None:
+def _check_parts(head: RequestHead, config: Config) -> None:
+    """Hold a head's parts to their bounds.
+
+    Source: RFC 9110 §15.5.15; RFC 6585 §5.
+    """
+    if len(head.target) > config.max_path:
+        raise RequestError(414, f"a target of {len(head.target):,} bytes is over the bound of {config.max_path:,}")
+    lines = head.lines
+    if len(lines) > config.max_header_count:
+        raise RequestError(431, f"{len(lines):,} header lines are over the bound of {config.max_header_count:,}")
+    for name, value in lines:
+        if len(name) > config.max_header_name:
+            raise RequestError(
+                431,
+                f"a header name of {len(name):,} bytes ({name[:20]}…) is over the bound of {config.max_header_name:,}",
+            )
+        if len(value) > config.max_header_value:
+            raise RequestError(
+                431, f"header {name} of {len(value):,} bytes is over the bound of {config.max_header_value:,}"
+            )
+
+
+async def read_request_head(stream: RecordedStream, config: Config = DEFAULT) -> RequestHead | None:
     """Read the next request's head.
 
     Args:
         stream: The connection.
-        max_head: The bound on its size in bytes.
-        timeout: The bound on the wait in seconds.
+        config: The bounds on its size, its parts and the wait.
 
     Returns:
         The head; None where the connection ended, or stayed silent, between two requests.
 
     Raises:
-        RequestError: 400 malformed, 408 not whole in time, 431 too large, 505 another version.
+        RequestError: 400 malformed, 408 not whole in time, 414 a long target, 431 too large, 505 another version.
     """
     before = stream.received() - stream.held()
+    max_head, timeout = config.max_head, config.head_timeout
     try:
         raw = await _read_head(stream, max_head, timeout)
     except StreamClosedError:
@@ -136,11 +148,13 @@ async def read_request_head(
         raise RequestError(408, f"the request's head was not whole after {timeout:g} s") from None
     if not raw.endswith(b"\n") or len(raw) > max_head:
         raise RequestError(431, f"the request's head is larger than the bound of {max_head:,} bytes")
-    return parse_request_head(raw)
+    head = parse_request_head(raw)
+    _check_parts(head, config)
+    return head
 
 
 async def read_response_head(
-    stream: RecordedStream, max_head: int = MAX_HEAD, timeout: float = HEAD_TIMEOUT
+    stream: RecordedStream, max_head: int = DEFAULT.max_head, timeout: float = DEFAULT.head_timeout
 ) -> ResponseHead:
     """Read a response's head.
 
@@ -183,9 +197,7 @@ async def read_small_body(stream: RecordedStream, head: ResponseHead) -> str:
     return " ".join(body.decode(errors="replace").split())
 
 
-async def read_body(
-    stream: RecordedStream, head: RequestHead, max_body: int = MAX_BODY, timeout: float = HEAD_TIMEOUT
-) -> bytes:
+async def read_body(stream: RecordedStream, head: RequestHead, config: Config = DEFAULT) -> bytes:
     """Read a request's body.
 
     Raises:
@@ -195,6 +207,7 @@ async def read_body(
     """
     coding = head.headers.get("Transfer-Encoding", "").strip().lower()
     lengths = set(head.headers.get_list("Content-Length"))
+    max_body, timeout = config.max_body, config.body_timeout
     if coding and lengths:
         raise RequestError(400, "a request has Content-Length or Transfer-Encoding, not both (RFC 9112 §6.1)")
     if coding not in ("", "chunked"):

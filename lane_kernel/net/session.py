@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 from lane_kernel.capture import Connection
 from lane_kernel.errors import LaneError
-from lane_kernel.net.transport import CLOSE_TIMEOUT, FrameTransport
+from lane_kernel.net.transport import FrameTransport
 from lane_kernel.sides import Side
 from lane_kernel.wire.deflate import DeflateParameters
 from lane_kernel.wire.frames import Frame, Opcode
@@ -148,13 +148,13 @@ class WebSocketSession:
             raise ConnectionClosedError(self.connection.number, self.close_code, self.close_reason, self.failure)
         return message
 
-    async def close(self, code: int | None = 1000, reason: str = "", timeout: float = CLOSE_TIMEOUT) -> None:
+    async def close(self, code: int | None = 1000, reason: str = "", timeout: float | None = None) -> None:
         """Do the closing handshake and end the connection; harmless where it has ended.
 
         Args:
             code: The close code, or None for a Close without one.
             reason: The reason, at most 123 bytes as UTF-8.
-            timeout: The bound on the wait for the other end's Close, in seconds.
+            timeout: The bound on the wait for the other end's Close, in seconds; the config's by default.
 
         Raises:
             FrameError: The code is never sent, or the reason too long.

@@ -13,9 +13,10 @@ import contextvars
 from collections import deque
 from collections.abc import Callable
 
+from lane_kernel.net.config import DEFAULT, Config
 from lane_kernel.net.stream import ConnectionLostError, RecordedStream, StreamClosedError, unmask
 from lane_kernel.sides import Side
-from lane_kernel.wire.connection import MAX_MESSAGE, Closed, Event, Failed, State, WebSocketConnection
+from lane_kernel.wire.connection import Closed, Event, Failed, State, WebSocketConnection
 from lane_kernel.wire.deflate import DeflateParameters
 from lane_kernel.wire.frames import Frame, Opcode
 from lane_kernel.wire.messages import Message
@@ -25,17 +26,8 @@ from lane_kernel.wire.rules import ProtocolError
 READ = 64 * 1024
 """Bytes asked for in one read."""
 
-MAX_QUEUE = 1024
-"""Messages that may wait for a handler before reading stops."""
-
-CLOSE_TIMEOUT = 5.0
-"""Default bound on the wait for the other end's Close, in seconds."""
-
 ANSWER_TIMEOUT = 1.0
 """Bound on the wait for answers to messages that came together with a Close or a broken rule, in seconds."""
-
-SEND_TIMEOUT = 60.0
-"""Default bound on the wait for a peer that does not read, in seconds."""
 
 
 class FrameTransport:
@@ -43,6 +35,7 @@ class FrameTransport:
 
     Attributes:
         side: Which end this is.
+        config: The bounds.
         closed_first: The end that sent a Close first, or None.
     """
 
@@ -51,7 +44,7 @@ class FrameTransport:
         stream: RecordedStream,
         side: Side,
         *,
-        max_message: int = MAX_MESSAGE,
+        config: Config = DEFAULT,
         policy: Policy = POLITE,
         deflate: DeflateParameters | None = None,
         on_failure: Callable[[ProtocolError], object] | None = None,
@@ -61,13 +54,14 @@ class FrameTransport:
         Args:
             stream: The stream; bytes that came with the handshake wait in it and are the first frames.
             side: Which end this is.
-            max_message: The bound on a message in bytes.
+            config: The bounds.
             policy: What this end does of its own accord.
             deflate: What the handshake agreed on permessage-deflate.
             on_failure: Told when the peer breaks a rule.
         """
         self.side = side
         self.closed_first: Side | None = None
+        self.config = config
         self._stream = stream
         # What the stream has handed out is the handshake; what it still holds are the first frames.
         handed_out = stream.received() - stream.held()
@@ -75,7 +69,7 @@ class FrameTransport:
             side,
             offset=handed_out,
             unmask=unmask,
-            max_message=max_message,
+            max_message=config.max_message,
             policy=policy,
             deflate=deflate,
             holds_end=True,
@@ -159,14 +153,14 @@ class FrameTransport:
         for event in events:
             if isinstance(event, str | bytes):
                 # Once we are closing, nothing may keep the other end's Close from being read.
-                if not (self._closing and len(self._messages) >= MAX_QUEUE):
+                if not (self._closing and len(self._messages) >= self.config.max_queue):
                     self._messages.append(event)
                     self._all_taken.clear()
             elif isinstance(event, Closed):
                 self.closed_first = self.closed_first or self.side.peer
             elif isinstance(event, Failed) and self._on_failure is not None:
                 self._on_failure(event.error)
-        if len(self._messages) >= MAX_QUEUE and not self._closing:
+        if len(self._messages) >= self.config.max_queue and not self._closing:
             self._room.clear()
         if events:
             self._wake()
@@ -177,7 +171,7 @@ class FrameTransport:
         Source: RFC 6455 §7.1.1.
         """
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(CLOSE_TIMEOUT):
+            async with asyncio.timeout(self.config.close_timeout):
                 await self._stream.drained()
                 if self.side is Side.CLIENT or self._connection.failure is not None:
                     await self._discard()
@@ -212,7 +206,7 @@ class FrameTransport:
                 self._reached()
             if self._messages and is_mine:
                 message = self._messages.popleft()
-                if len(self._messages) < MAX_QUEUE // 2:
+                if len(self._messages) < (self.config.max_queue + 1) // 2:
                     self._room.set()
                 if not self._messages:
                     # After the step in which the taker may answer.
@@ -308,20 +302,20 @@ class FrameTransport:
     async def _flushed(self) -> None:
         if not self._stream.writing():
             return
-        await self._stream.flush(SEND_TIMEOUT)
+        await self._stream.flush(self.config.send_timeout)
 
     def _lost(self) -> ConnectionLostError:
         code = self.close_code
         how = f"closed with {code} {self.close_reason}".rstrip() if code is not None else "gone"
         return ConnectionLostError(f"connection {self._stream.record.number} is {how}: nothing more can be sent")
 
-    async def close(self, code: int | None = 1000, reason: str = "", timeout: float = CLOSE_TIMEOUT) -> None:
+    async def close(self, code: int | None = 1000, reason: str = "", timeout: float | None = None) -> None:
         """Do the closing handshake and end the socket.
 
         Args:
             code: The close code, or None for a Close without one.
             reason: The reason, at most 123 bytes as UTF-8.
-            timeout: The bound on the wait for the other end's Close, in seconds.
+            timeout: The bound on the wait for the other end's Close, in seconds; the config's by default.
 
         Raises:
             FrameError: The code is never sent, or the reason too long.
@@ -333,7 +327,7 @@ class FrameTransport:
         self._closing = True
         self._room.set()
         self._all_taken.set()
-        await asyncio.wait({self._reader}, timeout=timeout)
+        await asyncio.wait({self._reader}, timeout=self.config.close_timeout if timeout is None else timeout)
         await self.abort()
 
     async def abort(self) -> None:

@@ -166,6 +166,41 @@ class Response:
             return ""
 
 
+@dataclass(frozen=True, slots=True)
+class PanicData:
+    """What a hook raised.
+
+    Attributes:
+        error: The error.
+        message: It in one line.
+        route: The pattern of the route, or "" where the hook belongs to none.
+        traceback: Its traceback, from the person's own code on.
+    """
+
+    error: Exception
+    message: str
+    route: str
+    traceback: str
+
+
+@dataclass(frozen=True, slots=True)
+class RequestErrorData:
+    """Why a request could not be read.
+
+    Attributes:
+        status: The HTTP status that answers it.
+        message: What was wrong, in one line.
+    """
+
+    status: int
+    message: str
+
+    @property
+    def kind(self) -> str:
+        """The status in words, such as "Request Timeout"."""
+        return HTTPStatus(self.status).phrase
+
+
 @dataclass(slots=True)
 class Context:
     """What belongs to one request.
@@ -175,12 +210,16 @@ class Context:
         response: The response to be; whoever sends it builds its bytes. Where nothing is sent for a request, this is.
         route_params: The route's parameters by name.
         attributes: Whatever hooks want to hand on to later ones.
+        task_panic_data: What a hook raised; for `task_panic` hooks.
+        request_error_data: Why the request could not be read; for `request_error` hooks.
     """
 
     request: Request
     response: Response = field(init=False)
     route_params: dict[str, str] = field(default_factory=dict)
     attributes: dict[str, Any] = field(default_factory=dict)
+    task_panic_data: PanicData | None = None
+    request_error_data: RequestErrorData | None = None
 
     def __post_init__(self) -> None:
         """Begin the response."""

@@ -52,7 +52,7 @@ class Exchange:
             server: Whose it is.
             recorded: The connection.
         """
-        self.stream = Stream(recorded)
+        self.stream = Stream(recorded, server.config)
         self.route: Route | None = None
         self.kind: RouteKind | None = None
         self._server = server
@@ -129,7 +129,7 @@ class Exchange:
         transport = FrameTransport(
             stream.recorded,
             Side.SERVER,
-            max_message=server.max_message,
+            config=server.config,
             policy=server.policy,
             deflate=agreement.deflate,
             on_failure=self._on_failure,

@@ -13,6 +13,7 @@ from typing import Any, Self, TypeVar
 
 from lane_kernel.capture import Connection, Store, kernel_store
 from lane_kernel.errors import LaneError, NotRunningError
+from lane_kernel.net.config import DEFAULT, Config
 from lane_kernel.net.home import Home
 from lane_kernel.net.listener import Listener, ListenError
 from lane_kernel.net.stream import RecordedStream
@@ -33,7 +34,6 @@ from lane_kernel.server.sessions import (
 )
 from lane_kernel.sides import Side
 from lane_kernel.timeline import Timeline
-from lane_kernel.wire.connection import MAX_MESSAGE
 from lane_kernel.wire.deflate import DeflateParameters
 from lane_kernel.wire.policy import POLITE, Policy
 
@@ -80,7 +80,7 @@ class Server:
         name: Its name.
         host: The address it binds.
         log: What its handlers said and how they failed.
-        max_message: The bound on a message in bytes.
+        config: The bounds of its connections.
         subprotocols: The subprotocols it speaks; of those that a client asks for, its most preferred one is taken.
         deflate: What it wishes of permessage-deflate; None declines it.
         policy: What it does of its own accord on a WebSocket.
@@ -97,7 +97,7 @@ class Server:
         host: str = "127.0.0.1",
         port: int = 0,
         store: Store | None = None,
-        max_message: int = MAX_MESSAGE,
+        config: Config = DEFAULT,
         subprotocols: Sequence[str] = (),
         deflate: DeflateParameters | None = None,
         policy: Policy = POLITE,
@@ -109,14 +109,14 @@ class Server:
             host: The address to bind; this machine alone can reach the default.
             port: The port; 0 takes that of the server it replaces, or a free one.
             store: Where to record; the kernel's store by default.
-            max_message: The bound on a message in bytes.
+            config: The bounds of its connections.
             subprotocols: The subprotocols it speaks.
             deflate: What it wishes of permessage-deflate; None declines it, so that payloads are readable on the wire.
             policy: What it does of its own accord on a WebSocket; everything the RFC asks for by default.
         """
         self.name = name
         self.host = host
-        self.max_message = max_message
+        self.config = config
         self.subprotocols = tuple(subprotocols)
         self.deflate = deflate
         self.policy = policy

@@ -8,9 +8,9 @@ from typing import Self
 
 from lane_kernel.capture import Connection
 from lane_kernel.errors import LaneError
+from lane_kernel.net.config import DEFAULT, Config
 from lane_kernel.net.heads import RequestError, read_body, read_request_head
 from lane_kernel.net.stream import ConnectionLostError, RecordedStream
-from lane_kernel.net.transport import SEND_TIMEOUT
 from lane_kernel.server.context import Request
 from lane_kernel.server.sessions import WebSocket
 from lane_kernel.wire.frames import Frame, Opcode
@@ -91,11 +91,18 @@ class Stream:
 
     Attributes:
         websocket: The session once the connection is upgraded, else None.
+        config: The bounds.
     """
 
-    def __init__(self, stream: RecordedStream) -> None:
-        """Wrap an accepted connection."""
+    def __init__(self, stream: RecordedStream, config: Config = DEFAULT) -> None:
+        """Wrap an accepted connection.
+
+        Args:
+            stream: The connection.
+            config: Its bounds.
+        """
         self.websocket: WebSocket | None = None
+        self.config = config
         self._stream = stream
         self._closed = False
         self._gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -170,7 +177,7 @@ class Stream:
         Raises:
             ConnectionLostError: The connection is gone, or the peer has stopped reading.
         """
-        await self._stream.flush(SEND_TIMEOUT)
+        await self._stream.flush(self.config.send_timeout)
 
     async def try_send(self, data: str | bytes) -> bool:
         """Send bytes as they are; answer whether the socket took them."""
@@ -201,13 +208,13 @@ class Stream:
         Raises:
             RequestError: The request cannot be read; its `status` is what to answer.
         """
-        head = await read_request_head(self._stream)
+        head = await read_request_head(self._stream, self.config)
         if head is None:
             return None
         if head.headers.get("Expect", "").lower() == "100-continue" and not self._stream.held():
             # RFC 9110 §10.1.1: the client waits for it, unless the body is on its way already.
             await self.send(b"HTTP/1.1 100 Continue\r\n\r\n")
-        return Request(head, await read_body(self._stream, head))
+        return Request(head, await read_body(self._stream, head, self.config))
 
     async def try_get_http_request(self) -> Request | None:
         """Read the next request of this connection; None where there is none that can be read."""

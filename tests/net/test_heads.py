@@ -8,6 +8,7 @@ import socket
 import pytest
 
 from lane_kernel.capture import Store
+from lane_kernel.net.config import Config
 from lane_kernel.net.heads import RequestError, parse_request_head, read_request_head
 from lane_kernel.net.stream import RecordedStream
 from lane_kernel.sides import Side
@@ -59,7 +60,7 @@ async def test_a_head_of_just_the_bound_is_taken_and_what_follows_stays() -> Non
     raw = b"GET / HTTP/1.1\r\nHost: h\r\nX: "
     raw += b"x" * (200 - len(raw) - 4) + b"\r\n\r\n"
     peer.send(raw + b"y" * 500)
-    assert await read_request_head(stream, max_head=200) is not None
+    assert await read_request_head(stream, Config(max_head=200)) is not None
     assert await stream.read_bytes(500) == b"y" * 500
     stream.close()
     peer.close()
@@ -69,7 +70,7 @@ async def test_a_head_over_the_bound_is_431_and_the_stream_stays_open() -> None:
     stream, peer = await pair()
     peer.send(b"GET / HTTP/1.1\r\nHost: h\r\nX: " + b"x" * 400 + b"\r\n\r\n")
     with pytest.raises(RequestError) as caught:
-        await read_request_head(stream, max_head=200)
+        await read_request_head(stream, Config(max_head=200))
     assert caught.value.status == 431
     assert not stream.closed()
     stream.close()
@@ -78,13 +79,13 @@ async def test_a_head_over_the_bound_is_431_and_the_stream_stays_open() -> None:
 
 async def test_half_a_head_is_408_and_silence_is_the_end() -> None:
     stream, peer = await pair()
-    assert await read_request_head(stream, timeout=0.02) is None
+    assert await read_request_head(stream, Config(head_timeout=0.02)) is None
     stream.close()
     peer.close()
     stream, peer = await pair()
     peer.send(b"GET / HT")
     with pytest.raises(RequestError) as caught:
-        await read_request_head(stream, timeout=0.05)
+        await read_request_head(stream, Config(head_timeout=0.05))
     assert caught.value.status == 408
     stream.close()
     peer.close()
