@@ -31,8 +31,8 @@ from lane_kernel.sides import Side
 from lane_kernel.wire import rules
 from lane_kernel.wire.deflate import DeflateParameters, Inflater
 from lane_kernel.wire.frames import (
-    LEAST_LENGTH,
     LONG,
+    LONGER,
     Frame,
     FrameHeader,
     Opcode,
@@ -260,8 +260,8 @@ class WebSocketConnection:
     def _read_whole_messages(self, buffer: bytes, position: int, events: list[Event]) -> int:
         """Read messages of one frame each that have come whole: the case that has to be quick.
 
-        One look at a table tells that a frame breaks no rule, and a short one's length; only a longer one's header is
-        decoded. Everything else, and every frame that breaks a rule, is left where it stands for the other loop.
+        One look at a table tells that a frame breaks no rule, and a short one's length; only a very long one's header
+        is decoded. Everything else, and every frame that breaks a rule, is left where it stands for the other loop.
 
         Returns:
             Where the first byte stands that was not read.
@@ -269,6 +269,7 @@ class WebSocketConnection:
         quick, unmask, append = self._quick, self._unmask, events.append
         is_masked = self.side is Side.SERVER
         head_size = 6 if is_masked else 2
+        most = self._max_message
         size = len(buffer)
         last = size - head_size
         try:
@@ -276,9 +277,14 @@ class WebSocketConnection:
                 head = buffer[position] << 8 | buffer[position + 1]
                 length = quick[head]
                 start = position + head_size
-                if length > 125:
-                    header = decode_header(buffer, position) if length == LONG else None
-                    if header is None or not LEAST_LENGTH[header.length_bits] <= header.length <= self._max_message:
+                if length == LONG and start + 2 <= size:
+                    length = buffer[position + 2] << 8 | buffer[position + 3]
+                    start += 2
+                    if not 126 <= length <= most:
+                        break
+                elif length > 125:
+                    header = decode_header(buffer, position) if length == LONGER else None
+                    if header is None or not 0x10000 <= header.length <= most:
                         break
                     start, length = position + header.size, header.length
                 stop = start + length
