@@ -30,6 +30,9 @@ READ = 256 * 1024
 JOIN = 64 * 1024
 """Bytes that are joined to one write before it is made."""
 
+JOIN_SECONDS = 0.001
+"""How long what an HTTP handler sends is kept while the loop does not come round."""
+
 MAX_WRITE_BUFFER = 32 * 1024 * 1024
 """Bound on the bytes that wait for a peer that does not read, before more is sent; twice the largest message, so that a
 Pong may wait behind one. Tornado's own default is none."""
@@ -112,6 +115,7 @@ class RecordedStream(IOStream):
         self._receive: Callable[[bytes], object] | None = None
         self._ended: Callable[[], object] | None = None
         self.is_joining = False
+        self._join_until = 0.0
         self.joined: list[bytes] = []
         self.waiting = 0
         self._unsent = bytearray()
@@ -224,7 +228,8 @@ class RecordedStream(IOStream):
     def send(self, data: bytes) -> None:
         """Write at once what the socket takes, and keep the rest for it; `drained` waits.
 
-        Every byte on its way to the socket comes through here: of HTTP, of event streams, of frames.
+        Every byte on its way to the socket comes through here: of HTTP, of event streams, of frames. What follows a
+        write at once, before the loop comes round, is joined to the next.
 
         Raises:
             ConnectionLostError: The connection is gone, or too much waits for a peer that does not read.
@@ -237,6 +242,18 @@ class RecordedStream(IOStream):
             self._join(data)
         else:
             self._write(data)
+            if self._receive is None and not self._closed:
+                # Of frames, those are joined that answer one read.
+                self.is_joining = True
+                self._join_until = self._loop.time() + JOIN_SECONDS
+                self._loop.call_soon(self.end_joining)
+
+    def end_joining(self) -> None:
+        """Join no more, and write what has been kept."""
+        self.is_joining = False
+        if self.joined:
+            with contextlib.suppress(ConnectionLostError):  # whoever reads, or sends next, is told
+                self.write_joined()
 
     def put(self, data: bytes) -> None:
         """Write bytes past what is interposed, in a write of their own.
@@ -253,6 +270,10 @@ class RecordedStream(IOStream):
         self.joined.append(data)
         self.waiting += len(data)
         if not self.is_joining or self.waiting >= JOIN:
+            self.write_joined()
+        elif self._receive is None and self._loop.time() > self._join_until:
+            # A handler that blocks the loop between two of its writes.
+            self._join_until = self._loop.time() + JOIN_SECONDS
             self.write_joined()
 
     def write_joined(self) -> None:
@@ -387,9 +408,16 @@ class RecordedStream(IOStream):
 
     def end_writing(self) -> None:
         """End our direction and go on reading."""
+        self.end_joining()
         if self.socket is not None:
             with contextlib.suppress(OSError):
                 self.socket.shutdown(socket.SHUT_WR)
+
+    def close(self, exc_info: Any = False) -> None:
+        """End the connection, after a try to write what has been kept; see `drained` for what waits."""
+        if self.joined and not exc_info and not self._closed:
+            self.end_joining()
+        super().close(exc_info)
 
     def close_fd(self) -> None:
         """Close the socket, note who ended the connection, and tell whoever reads or waits."""

@@ -146,9 +146,9 @@ class FrameTransport:
         self._deliver(events)
         if stream.is_joining:
             if len(self._messages) > 1:
-                self._loop.call_soon(self._end_joining)  # after those who were woken
+                self._loop.call_soon(stream.end_joining)  # after those who were woken
             else:
-                self._end_joining()
+                stream.end_joining()
         if connection.is_holding:
             self._hold()
         elif connection.state is _CLOSED:
@@ -199,13 +199,6 @@ class FrameTransport:
         with contextlib.suppress(ConnectionLostError):  # `_ended` is told
             self._stream.send(data)
 
-    def _end_joining(self) -> None:
-        stream = self._stream
-        stream.is_joining = False
-        if stream.joined:
-            with contextlib.suppress(ConnectionLostError):  # `_ended` is told
-                stream.write_joined()
-
     # How it ends
 
     def _hold(self) -> None:
@@ -223,7 +216,7 @@ class FrameTransport:
     def _release(self) -> None:
         """Deal with the Close, or the broken rule, that was held."""
         self._cancel_timer()
-        self._end_joining()
+        self._stream.end_joining()
         events = self._connection.receive_data(b"")
         self._answer(self._connection.data_to_send())
         self._deliver(events)
@@ -453,7 +446,7 @@ class FrameTransport:
             self._connection.close(code, reason)
             self.closed_first = self.closed_first or self.side
             self._answer(self._connection.data_to_send())
-        self._end_joining()
+        self._stream.end_joining()
         self._closing = True
         if self._connection.is_holding:
             self._release()

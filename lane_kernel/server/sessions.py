@@ -115,7 +115,7 @@ class Events:
             EventStreamError: The type or the ID holds a line break or NUL.
             ConnectionLostError: The client is gone.
         """
-        await self._stream.send(encode_event(_text(data), event=event, id=id, retry=retry))
+        await self._stream.write(encode_event(_text(data), event=event, id=id, retry=retry))
 
     async def comment(self, text: str = "") -> None:
         """Send a comment, which no reader dispatches.
@@ -123,10 +123,12 @@ class Events:
         Raises:
             ConnectionLostError: The client is gone.
         """
-        await self._stream.send(encode_event(comment=text))
+        await self._stream.write(encode_event(comment=text))
 
 
 def _text(data: object) -> str:
+    if isinstance(data, str):
+        return data
     if isinstance(data, dict | list | tuple | int | float | bool | None):
         return json.dumps(data, ensure_ascii=False, default=str)
     return str(data)
@@ -208,7 +210,12 @@ def events_run(handler: Handler) -> Run:
             await stream.send(response.build())
         if ctx.request.method == "HEAD":
             return Status.CONTINUE
-        await handler(Events(stream, ctx), **ctx.route_params)
+        try:
+            await handler(Events(stream, ctx), **ctx.route_params)
+        except Exception:
+            await stream.try_flush()
+            raise
+        await stream.flush()
         return Status.CONTINUE
 
     return run

@@ -163,6 +163,17 @@ class Stream:
         self._stream.send(data.encode() if isinstance(data, str) else bytes(data))
         await self.flush()
 
+    async def write(self, data: bytes) -> None:
+        """Send bytes as they are; wait only while more than `config.max_write_buffer` waits for the peer to read.
+
+        Raises:
+            ConnectionLostError: The connection is gone, or the peer has stopped reading.
+        """
+        stream = self._stream
+        if stream.waiting > self.config.max_write_buffer:
+            await stream.flush(self.config.send_timeout, self.config.max_write_buffer)
+        stream.send(data)
+
     async def send_list(self, parts: Sequence[str | bytes]) -> None:
         """Send several pieces of bytes at once.
 
