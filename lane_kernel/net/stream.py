@@ -34,8 +34,8 @@ JOIN_SECONDS = 0.001
 """How long what an HTTP handler sends is kept while the loop does not come round."""
 
 MAX_WRITE_BUFFER = 32 * 1024 * 1024
-"""Bound on the bytes that wait for a peer that does not read, before more is sent; twice the largest message, so that a
-Pong may wait behind one. Tornado's own default is none."""
+"""Bound on the bytes of HTTP that wait for a peer that does not read, before more is sent; frames have bounds of their
+own. Tornado's own default is none."""
 
 WRITE = 256 * 1024
 """Bytes that one write of what waits takes at the most."""
@@ -308,7 +308,7 @@ class RecordedStream(IOStream):
 
     def _keep(self, data: memoryview, taken: int) -> None:
         """Record what the socket has taken of some data, and keep the rest until it takes more."""
-        if len(self._unsent) > MAX_WRITE_BUFFER:
+        if self._receive is None and len(self._unsent) > MAX_WRITE_BUFFER:
             error = ConnectionLostError(
                 f"connection {self.record.number}: over {MAX_WRITE_BUFFER:,} bytes wait for a peer that does not read"
             )

@@ -23,7 +23,6 @@ from lane_kernel.server.stream import Stream
 from lane_kernel.sides import Side
 from lane_kernel.wire.connection import ConnectionStateError
 from lane_kernel.wire.handshake import HandshakeError, agree, check_request, upgrade_response
-from lane_kernel.wire.rules import ProtocolError
 
 if TYPE_CHECKING:
     from lane_kernel.server.server import Server
@@ -137,7 +136,7 @@ class Exchange:
         stream.websocket = WebSocket(transport, request, agreement.subprotocol)
         return True
 
-    def _on_failure(self, error: ProtocolError) -> None:
+    def _on_failure(self, error: LaneError) -> None:
         pattern = "" if self.route is None else self.route.pattern
         self._server.log.add("warning", str(error), route=pattern, connection=self.stream.connection)
 

@@ -137,6 +137,7 @@ class WebSocketConnection:
         offset: int = 0,
         unmask: Unmask = apply_mask,
         max_message: int = MAX_MESSAGE,
+        max_frame: int | None = None,
         policy: Policy = POLITE,
         deflate: DeflateParameters | None = None,
         holds_end: bool = False,
@@ -149,6 +150,8 @@ class WebSocketConnection:
             offset: Where the first frame begins in the incoming direction's stream.
             unmask: The function that unmasks payload data.
             max_message: The bound on a message in bytes, inflated; a longer one fails the connection with 1009.
+            max_frame: The bound on the length that a frame declares, in bytes; a longer one fails the connection with
+                1009 before its payload data is read. As much as a message by default.
             policy: What this end does of its own accord.
             deflate: What the opening handshake agreed on permessage-deflate.
             holds_end: Whether a Close, or what fails the connection, waits for the next call of `receive_data`, so that
@@ -163,14 +166,15 @@ class WebSocketConnection:
         self.close_reason = ""
         self.failure: ProtocolError | None = None
         self._unmask = unmask
-        self._max_message = max_message
+        self._max_frame = max_message if max_frame is None else max_frame
+        self._most = min(max_message, self._max_frame)
         self._writer = FrameWriter(side, policy, deflate, mask=unmask, make_masking_key=make_masking_key)
         inflater = None if deflate is None else Inflater(deflate, side.peer)
         self._rsv_allowed = 0 if deflate is None else RSV1
         self._message = MessageReader(
             blame=self._blame, max_message=max_message, inflater=inflater, checks_utf8=policy.checks_utf8
         )
-        self._quick = quick_heads(side.peer, min(max_message, 125))
+        self._quick = quick_heads(side.peer, min(self._most, 125))
         self._events: list[Event] = []
         self._holds_end = holds_end
         self.is_holding = False
@@ -269,7 +273,7 @@ class WebSocketConnection:
         quick, unmask, append = self._quick, self._unmask, events.append
         is_masked = self.side is Side.SERVER
         head_size = 6 if is_masked else 2
-        most = self._max_message
+        most = self._most
         size = len(buffer)
         last = size - head_size
         try:
@@ -316,6 +320,9 @@ class WebSocketConnection:
             is_compressed = bool(header.rsv & self._rsv_allowed) and header.opcode != Opcode.CONTINUATION
             message.begin(opcode, is_compressed=is_compressed)
         message.check_room(header.length, span)
+        if header.length > self._max_frame:
+            text = f"a frame of {header.length:,} bytes, over the bound of {self._max_frame:,}"
+            raise ProtocolError(rules.MESSAGE_TOO_BIG, span, text)
 
     def _judge(self, header: FrameHeader, span: Span) -> None:
         for rule, text in judge_header(header, self.side.peer, self._rsv_allowed):
@@ -485,6 +492,11 @@ class WebSocketConnection:
         frame = close_frame(code, reason)
         if not self._close_sent and self.state is not State.CLOSED:
             self.send_as_is(self._writer.own(frame))
+
+    @property
+    def is_fragmenting(self) -> bool:
+        """Whether a message whose fragments we send one by one is unfinished."""
+        return self._writer.is_fragmenting
 
     def _check_state(self) -> None:
         if self._close_sent or self.state is _CLOSED:
