@@ -14,9 +14,11 @@ from __future__ import annotations
 import inspect
 import json
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
 
 from lane_kernel.capture import Connection
+from lane_kernel.net.home import Home, Repeating
 from lane_kernel.net.session import WebSocketSession
 from lane_kernel.net.transport import FrameTransport
 from lane_kernel.server.hooks import Status
@@ -25,7 +27,7 @@ from lane_kernel.wire.messages import Message
 
 if TYPE_CHECKING:
     from lane_kernel.server.context import Context, Request
-    from lane_kernel.server.routes import Run
+    from lane_kernel.server.hooks import Run
     from lane_kernel.server.stream import Stream
 
 Handler = Callable[..., Awaitable[object]]
@@ -66,12 +68,36 @@ class WebSocket(WebSocketSession):
 
 
 class Events:
-    """An event stream being sent."""
+    """An event stream being sent.
+
+    While it is entered, a comment is sent where nothing else has been for the heartbeat of the config.
+    """
 
     def __init__(self, stream: Stream, ctx: Context) -> None:
         """Write on a stream whose response's head has been sent."""
         self._stream = stream
         self._ctx = ctx
+        self._beating: Repeating | None = None
+        self._beaten = 0
+
+    def __enter__(self) -> Self:
+        """Begin the heartbeat."""
+        seconds = self._stream.config.heartbeat
+        if seconds is not None:
+            self._beating = Home.here().every(seconds, self._beat)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """End the heartbeat."""
+        if self._beating is not None:
+            self._beating.stop()
+
+    def _beat(self) -> None:
+        if self._stream.bytes_sent == self._beaten and self.is_open and not self._stream.recorded.writing():
+            self._stream.recorded.send(encode_event(comment=""))
+        self._beaten = self._stream.bytes_sent
 
     @property
     def request(self) -> Request:
@@ -165,7 +191,8 @@ def events_run(handler: Handler) -> Run:
             await stream.send(response.build())
         if ctx.request.method == "HEAD":
             return Status.CONTINUE
-        await handler(Events(stream, ctx), **ctx.route_params)
+        with Events(stream, ctx) as events:
+            await handler(events, **ctx.route_params)
         return Status.CONTINUE
 
     return run
