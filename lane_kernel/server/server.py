@@ -226,14 +226,14 @@ class Server(Registry):
             port = port or old.port if old.running else port
             await _stop_wherever(old)
             self.log.inherit(old.log)
-        listener = Listener(self._accept, self.capture, self.name)
+        listener = Listener(self._accept, self.capture, self.name, self._tell_exhausted)
         self._home = Home.here()
         try:
-            listener.listen_on(self.host, port)
+            listener.listen_on(self.host, port, self.config.max_connections)
         except ListenError:
             if port == self._port:
                 raise
-            listener.listen_on(self.host, 0)
+            listener.listen_on(self.host, 0, self.config.max_connections)
         self._listener = listener
         self._stopped = asyncio.Event()
         self._watch = Watch.begin(self._home, self._fail_beside)
@@ -259,6 +259,10 @@ class Server(Registry):
         task = asyncio.get_running_loop().create_task(serving, context=contextvars.Context())
         self._exchanges[task] = exchange
         task.add_done_callback(self._release)
+        self.touch()
+
+    def _tell_exhausted(self, text: str) -> None:
+        self.log.add("warning", text)
         self.touch()
 
     def _release(self, task: asyncio.Task[None]) -> None:
