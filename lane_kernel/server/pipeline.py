@@ -150,6 +150,8 @@ class Exchange:
         try:
             await self._run_handlers(route, ctx)
             await self._conclude(ctx)
+        except RequestError:  # of a further request that the handler read: `serve` answers it
+            raise
         except Exception as error:  # noqa: BLE001 - a person's handler may raise anything; it is logged and kept for check()
             if isinstance(error, PEER_LEFT) and self._has_peer_left:
                 self._server.log.add("info", str(error), route=route.pattern, connection=stream.connection)

@@ -19,7 +19,7 @@ from lane_kernel.net.listener import Listener, ListenError
 from lane_kernel.net.stream import RecordedStream
 from lane_kernel.net.watch import Watch
 from lane_kernel.server import define
-from lane_kernel.server.attributes import attributes_of
+from lane_kernel.server.attributes import attributes_of, check_handler
 from lane_kernel.server.log import HandlersLog
 from lane_kernel.server.pipeline import Exchange
 from lane_kernel.server.routes import Definition, Route, RouteKind, Routes, Run, compile_pattern
@@ -157,6 +157,7 @@ class Server:
 
         Raises:
             RouteError: The pattern cannot be routed.
+            AttributeUseError: The handler's attributes do not fit its parameters, or those of the pattern.
         """
 
         def decorate(handler: Defined) -> Defined:
@@ -164,14 +165,16 @@ class Server:
                 handle = getattr(handler, "handle", None)
                 if not inspect.iscoroutinefunction(handle):
                     raise TypeError(f"{handler.__name__} has no `async def handle(self, stream, ctx)`")
+                check_handler(handle, pattern, names, is_method=True)
                 self._register(pattern, _kind_of(handle), hook_run(handler), handler)
             else:
                 if not inspect.iscoroutinefunction(handler):
                     raise TypeError(f"{getattr(handler, '__name__', handler)!r} is no `async def` over (stream, ctx)")
+                check_handler(handler, pattern, names, is_method=False)
                 self._register(pattern, _kind_of(handler), function_run(handler), handler)
             return handler
 
-        compile_pattern(pattern)
+        names = tuple(compile_pattern(pattern).groupindex)
         return decorate
 
     def websocket(self, pattern: str) -> Callable[[Defined], Defined]:
