@@ -167,7 +167,7 @@ class Stream:
             TypeError: It is neither str nor bytes-like.
         """
         self._stream.send(as_bytes(data))
-        await self.flush()
+        await self._stream.flush(self.config.send_timeout)
 
     async def send_list(self, parts: Iterable[Data]) -> None:
         """Send several pieces of bytes at once.
@@ -186,6 +186,8 @@ class Stream:
         Raises:
             ConnectionLostError: The connection is gone, or the peer has stopped reading.
         """
+        if self._stream.closed():
+            raise self._stream.lost()
         await self._stream.flush(self.config.send_timeout)
 
     async def try_send(self, data: Data) -> bool:

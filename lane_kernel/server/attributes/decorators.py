@@ -18,11 +18,17 @@ if TYPE_CHECKING:
     from lane_kernel.server.context import Context
     from lane_kernel.server.stream import Stream
 
-Handle = TypeVar("Handle", bound=Callable[..., Coroutine[Any, Any, Status | None]])
+Answer = Coroutine[Any, Any, Status | None]
+"""What calling a handler gives; None is CONTINUE."""
+
+Function: TypeAlias = "Callable[Concatenate[Stream, Context, ...], Answer]"
+Method: TypeAlias = "Callable[Concatenate[Owner, Stream, Context, ...], Answer]"
+
 Owner = TypeVar("Owner")
 Value = TypeVar("Value")
+Handle = TypeVar("Handle", bound="Function | Method[Any]")
+"""A handler as it is defined: a coroutine function over stream and context, or a class's `handle`."""
 
-Answer = Coroutine[Any, Any, Status | None]
 Given: TypeAlias = "Callable[[Context], Value | Awaitable[Value]] | Value"
 """A value, or a callable that makes it of the context when it is needed."""
 
@@ -76,14 +82,10 @@ class Extraction(AnyAttribute):
     """An attribute that fills parameters of the body."""
 
     @overload
-    def __call__(
-        self, handle: Callable[Concatenate[Stream, Context, ...], Answer], /
-    ) -> Callable[[Stream, Context], Coroutine[Any, Any, Status]]: ...
+    def __call__(self, handle: Function, /) -> Callable[[Stream, Context], Coroutine[Any, Any, Status]]: ...
 
     @overload
-    def __call__(
-        self, handle: Callable[Concatenate[Owner, Stream, Context, ...], Answer], /
-    ) -> Callable[[Owner, Stream, Context], Coroutine[Any, Any, Status]]: ...
+    def __call__(self, handle: Method[Owner], /) -> Callable[[Owner, Stream, Context], Coroutine[Any, Any, Status]]: ...
 
     def __call__(self, handle: Callable[..., Any], /) -> Callable[..., Any]:
         """Put it on a handler.
@@ -159,7 +161,7 @@ class Sending(AnyAttribute):
     def __call__(self, /) -> Decorator: ...
 
     @overload
-    def __call__(self, data: Data | Callable[[Context], Data], /) -> Decorator: ...
+    def __call__(self, data: Given[Data], /) -> Decorator: ...
 
     @overload
     def __call__(self, handle: Handle, /) -> Handle: ...

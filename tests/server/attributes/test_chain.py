@@ -84,7 +84,7 @@ async def test_a_decorator_of_ones_own_stays_between_two_attributes(server: Serv
 
     def own(handle):
         @functools.wraps(handle)
-        async def wrapper(*arguments: Any, **extracted: Any):
+        async def wrapper(*arguments, **extracted):
             order.append("own before")
             answer = await handle(*arguments, **extracted)
             order.append("own after")

@@ -116,7 +116,7 @@ def test_the_message_names_the_handler_of_a_class() -> None:
 def test_a_handler_that_takes_any_keyword_takes_whatever_is_extracted() -> None:
     @lane.request_body("body")
     @lane.request_path("path")
-    async def handle(stream, ctx, **extracted: Any):
+    async def handle(stream, ctx, **extracted):
         pass
 
     assert [attribute.variables for attribute in attributes_of(handle)] == [("body",), ("path",)]
@@ -147,7 +147,7 @@ def test_a_route_is_held_against_what_the_handler_asks_for() -> None:
 
     @server.route("/default")
     @lane.try_get_route_param("room")
-    async def optional(stream, ctx, room, more=None, **rest: Any):
+    async def optional(stream, ctx, room, more=None, **rest):
         pass
 
     assert [route.pattern for route in server.routes] == ["/default"]
