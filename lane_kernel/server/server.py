@@ -19,7 +19,7 @@ from lane_kernel.net.listener import Listener, ListenError
 from lane_kernel.net.stream import RecordedStream
 from lane_kernel.net.watch import Watch
 from lane_kernel.server import define
-from lane_kernel.server.attributes import attributes_of, check_handler
+from lane_kernel.server.attributes import attributes_of, check_handler, refuse_attributes
 from lane_kernel.server.log import HandlersLog
 from lane_kernel.server.pipeline import Exchange
 from lane_kernel.server.routes import Definition, Route, RouteKind, Routes, Run, compile_pattern
@@ -197,6 +197,7 @@ class Server:
         names = tuple(compile_pattern(pattern).groupindex)
 
         def decorate(handler: Defined) -> Defined:
+            refuse_attributes(handler, pattern)
             check_parameters(handler, pattern, names)
             self._register(pattern, kind, make(handler), handler)
             return handler

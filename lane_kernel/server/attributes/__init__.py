@@ -65,6 +65,7 @@ from lane_kernel.server.attributes.chain import (
     AttributeUseError,
     attributes_of,
     check_handler,
+    refuse_attributes,
 )
 from lane_kernel.server.attributes.composition import (
     epilogue_hooks,
@@ -197,6 +198,7 @@ __all__ = [
     "prologue_hooks",
     "prologue_macros",
     "referer",
+    "refuse_attributes",
     "reject",
     "reject_host",
     "reject_referer",

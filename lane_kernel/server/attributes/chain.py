@@ -108,8 +108,8 @@ class _Plan:
         if self._loop is None:
             await self._turn(call)
         elif await _take(self._before_loop, call):
-            loop = (self._loop,)
-            while await _take(loop, call):
+            loop = self._loop
+            while (answer := loop(call)) is True or (answer is not False and await answer):
                 call.turns += 1
                 await self._turn(call)
                 if call.status is Status.REJECT:
@@ -160,6 +160,7 @@ def attach(added: tuple[Attribute, ...], function: Callable[..., Any]) -> Callab
     """
     attributes = (*added, *attributes_of(function))
     _check_coroutine(added, function)
+    _check_positions(added, function)
     _check_variables(added, attributes, function)
     _check_loops(attributes, function)
     plan: _Plan | None = getattr(function, "__lane_plan__", None)
@@ -203,10 +204,21 @@ def _check_coroutine(added: tuple[Attribute, ...], function: object) -> None:
         )
 
 
-def _check_variables(added: tuple[Attribute, ...], attributes: tuple[Attribute, ...], function: object) -> None:
+def _check_positions(added: tuple[Attribute, ...], function: Callable[..., Any]) -> None:
+    """Refuse a handler that cannot be given stream and context."""
+    try:
+        inspect.signature(function).bind_partial(None, None)
+    except TypeError:
+        raise AttributeUseError(
+            f"@{added[0].name} stands on {_name_of(function)}, which does not take stream and ctx: an attribute stands "
+            "on `async def handle(stream, ctx)`, as `server.route` takes it"
+        ) from None
+
+
+def _check_variables(
+    added: tuple[Attribute, ...], attributes: tuple[Attribute, ...], function: Callable[..., Any]
+) -> None:
     """Hold the parameters that attributes fill against those that the body has."""
-    if not callable(function):
-        return
     parameters = inspect.signature(function).parameters
     takes_any = any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters.values())
     fillable = {
@@ -270,3 +282,16 @@ def check_handler(handle: Callable[..., Any], pattern: str, names: Iterable[str]
                 f"nothing fills the parameter {name!r} of {_name_of(handle)}, the handler of {pattern!r}: put an "
                 f"attribute above it that does, such as {how}"
             )
+
+
+def refuse_attributes(handler: object, pattern: str) -> None:
+    """Refuse attributes on a handler over a session, which is given no stream and no context.
+
+    Raises:
+        AttributeUseError: It has some.
+    """
+    for attribute in attributes_of(handler):
+        raise AttributeUseError(
+            f"@{attribute.name} stands on {_name_of(handler)}, the handler of {pattern!r} over a session: attributes "
+            f"are for handlers over stream and ctx, which `@server.route({pattern!r})` takes"
+        )

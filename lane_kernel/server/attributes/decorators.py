@@ -99,18 +99,16 @@ class Extraction(AnyAttribute):
 class Loop(AnyAttribute):
     """A loop around what is written below it: `@lane.try_get_http_request`, or with the parameter that it fills."""
 
-    def __init__(self, name: str, step: Step, value: Callable[[Call], object], *, does: str) -> None:
+    def __init__(self, name: str, make_step: Callable[[str | None], Step], *, does: str) -> None:
         """Make it of its turn.
 
         Args:
             name: Its name.
-            step: Waits for the next turn; False where there is none.
-            value: What the turn hands to the body.
+            make_step: Makes what waits for the next turn, and fills the parameter where one is named.
             does: What it does, for `help`.
         """
-        super().__init__(Attribute(name, Place.LOOP, step), does=does)
-        self._step = step
-        self._value = value
+        super().__init__(Attribute(name, Place.LOOP, make_step(None)), does=does)
+        self._make_step = make_step
 
     @overload
     def __call__(self, /) -> Decorator: ...
@@ -131,16 +129,8 @@ class Loop(AnyAttribute):
             return Decorator(*self.attributes)
         if callable(given):
             return attach(self.attributes, given)
-        variable, step, value = check_variable(self.name, given), self._step, self._value
-
-        async def turn(call: Call) -> bool:
-            answer = step(call)
-            if not (answer if isinstance(answer, bool) else await answer):
-                return False
-            call.extracted[variable] = value(call)
-            return True
-
-        return Extraction(Attribute(self.name, Place.LOOP, turn, variables=(variable,)))
+        variable = check_variable(self.name, given)
+        return Extraction(Attribute(self.name, Place.LOOP, self._make_step(variable), variables=(variable,)))
 
 
 class Sending(AnyAttribute):

@@ -15,8 +15,9 @@ from lane_kernel.wire.handshake import HandshakeError, check_request
 if TYPE_CHECKING:
     from lane_kernel.server.context import Context
 
-Condition = bool | Callable[["Context"], bool | Awaitable[bool]]
-"""Whether something is so, or a callable that tells it of the context."""
+Condition = bool | Callable[["Context"], object]
+"""Whether something is so, or a callable that tells it of the context: what it answers is true or false to Python, or
+an awaitable of that."""
 
 
 def _guard(name: str, is_met: Callable[[Request], bool], does: str = "") -> Decorator:
@@ -178,8 +179,9 @@ def filter(condition: Condition) -> Decorator:
     """
     _check_condition("filter", condition)
 
-    async def step(call: Call) -> bool:
-        return await _holds(condition, call.ctx)
+    def step(call: Call) -> bool | Awaitable[bool]:
+        answer = condition(call.ctx) if callable(condition) else condition
+        return answer if isinstance(answer, bool) else _truth(answer)
 
     return Decorator(Attribute("filter", Place.BEFORE, step))
 
@@ -196,7 +198,8 @@ def reject(condition: Condition) -> Decorator:
     _check_condition("reject", condition)
 
     async def step(call: Call) -> bool:
-        if not await _holds(condition, call.ctx):
+        answer = condition(call.ctx) if callable(condition) else condition
+        if not await _truth(answer):
             return True
         call.status = Status.REJECT
         return False
@@ -204,8 +207,8 @@ def reject(condition: Condition) -> Decorator:
     return Decorator(Attribute("reject", Place.BEFORE, step))
 
 
-async def _holds(condition: Condition, ctx: Context) -> bool:
-    answer = condition(ctx) if callable(condition) else condition
+async def _truth(answer: object) -> bool:
+    """What a condition answered as true or false; it may be anything that Python takes for one of them."""
     return bool(await answer if inspect.isawaitable(answer) else answer)
 
 

@@ -57,6 +57,7 @@ CASES: list[tuple[Any, list[bytes], list[bytes]]] = [
     (lane.reject_referer("http://example.com/"), [FROM_HERE, GET], [FROM_THERE]),
     (lane.filter(True), [GET], []),
     (lane.filter(is_post), [POST], [GET]),
+    (lane.filter(lambda ctx: ctx.request.referer), [FROM_HERE], [GET]),
     (lane.filter(is_post_after_a_while), [POST], [GET]),
     (lane.reject(is_post), [GET], [POST]),
     (lane.reject(is_post_after_a_while), [GET], [POST]),

@@ -35,6 +35,10 @@ async def by_position(stream, ctx, body, /):
     pass
 
 
+async def over_a_session(ws):
+    pass
+
+
 class Hook(ServerHook):
     pass
 
@@ -47,6 +51,10 @@ class Hook(ServerHook):
         (lambda: wrong.flush(generator), ["@flush", "generator", "yields"]),
         (lambda: wrong.closed(Hook), ["@closed", "class Hook", "async def handle(self, stream, ctx)"]),
         (lambda: wrong.send(Hook), ["@send", "class Hook", "async def handle(self, stream, ctx)"]),
+        (
+            lambda: wrong.host("localhost")(over_a_session),
+            ["@host", "over_a_session", "stream and ctx"],
+        ),
         (lambda: wrong.request_body("body")(takes_nothing), ["@request_body", "'body'", "takes_nothing", "add `body`"]),
         (lambda: wrong.request_body("body")(by_position), ["@request_body", "'body'", "by_position"]),
         (lambda: wrong.request_body("ctx")(takes_nothing), ["@request_body", "'ctx'"]),
@@ -151,3 +159,16 @@ def test_a_route_is_held_against_what_the_handler_asks_for() -> None:
         pass
 
     assert [route.pattern for route in server.routes] == ["/default"]
+
+
+@pytest.mark.parametrize("kind", ["websocket", "events"])
+def test_a_handler_over_a_session_has_no_attributes(kind: str) -> None:
+    server = Server("sessions")
+    with pytest.raises(AttributeUseError, match=r"@flush stands on .*chat, .*'/chat/\{room\}'.*server\.route"):
+
+        @getattr(server, kind)("/chat/{room}")
+        @lane.flush
+        async def chat(ws, room):
+            pass
+
+    assert not server.routes
