@@ -76,11 +76,81 @@ if TYPE_CHECKING:
     from lane_kernel.server import Upgrade as Upgrade
     from lane_kernel.server import WebSocket as WebSocket
     from lane_kernel.server import WebSocketFrame as WebSocketFrame
-    from lane_kernel.server import is_ws_upgrade_type as is_ws_upgrade_type
-    from lane_kernel.server import try_get_websocket_request as try_get_websocket_request
+    from lane_kernel.server.attributes import AttributeUseError as AttributeUseError
+    from lane_kernel.server.attributes import ExtractionError as ExtractionError
+    from lane_kernel.server.attributes import attribute as attribute
+    from lane_kernel.server.attributes import attributes as attributes
+    from lane_kernel.server.attributes import clear_response_headers as clear_response_headers
+    from lane_kernel.server.attributes import closed as closed
+    from lane_kernel.server.attributes import epilogue_hooks as epilogue_hooks
+    from lane_kernel.server.attributes import epilogue_macros as epilogue_macros
+    from lane_kernel.server.attributes import filter as filter
+    from lane_kernel.server.attributes import flush as flush
+    from lane_kernel.server.attributes import host as host
+    from lane_kernel.server.attributes import is_connect_method as is_connect_method
+    from lane_kernel.server.attributes import is_delete_method as is_delete_method
+    from lane_kernel.server.attributes import is_get_method as is_get_method
+    from lane_kernel.server.attributes import is_h2c_upgrade_type as is_h2c_upgrade_type
+    from lane_kernel.server.attributes import is_head_method as is_head_method
+    from lane_kernel.server.attributes import is_http0_9_version as is_http0_9_version
+    from lane_kernel.server.attributes import is_http1_0_version as is_http1_0_version
+    from lane_kernel.server.attributes import is_http1_1_or_higher_version as is_http1_1_or_higher_version
+    from lane_kernel.server.attributes import is_http1_1_version as is_http1_1_version
+    from lane_kernel.server.attributes import is_http2_version as is_http2_version
+    from lane_kernel.server.attributes import is_http3_version as is_http3_version
+    from lane_kernel.server.attributes import is_options_method as is_options_method
+    from lane_kernel.server.attributes import is_patch_method as is_patch_method
+    from lane_kernel.server.attributes import is_post_method as is_post_method
+    from lane_kernel.server.attributes import is_put_method as is_put_method
+    from lane_kernel.server.attributes import is_tls_upgrade_type as is_tls_upgrade_type
+    from lane_kernel.server.attributes import is_trace_method as is_trace_method
+    from lane_kernel.server.attributes import is_unknown_method as is_unknown_method
+    from lane_kernel.server.attributes import is_unknown_upgrade_type as is_unknown_upgrade_type
+    from lane_kernel.server.attributes import is_unknown_version as is_unknown_version
+    from lane_kernel.server.attributes import is_ws_upgrade_type as is_ws_upgrade_type
+    from lane_kernel.server.attributes import methods as methods
+    from lane_kernel.server.attributes import prologue_hooks as prologue_hooks
+    from lane_kernel.server.attributes import prologue_macros as prologue_macros
+    from lane_kernel.server.attributes import referer as referer
+    from lane_kernel.server.attributes import reject as reject
+    from lane_kernel.server.attributes import reject_host as reject_host
+    from lane_kernel.server.attributes import reject_referer as reject_referer
+    from lane_kernel.server.attributes import request_body as request_body
+    from lane_kernel.server.attributes import request_body_json as request_body_json
+    from lane_kernel.server.attributes import request_cookie as request_cookie
+    from lane_kernel.server.attributes import request_cookies as request_cookies
+    from lane_kernel.server.attributes import request_error_data as request_error_data
+    from lane_kernel.server.attributes import request_header as request_header
+    from lane_kernel.server.attributes import request_headers as request_headers
+    from lane_kernel.server.attributes import request_path as request_path
+    from lane_kernel.server.attributes import request_queries as request_queries
+    from lane_kernel.server.attributes import request_query as request_query
+    from lane_kernel.server.attributes import request_version as request_version
+    from lane_kernel.server.attributes import response_body as response_body
+    from lane_kernel.server.attributes import response_header as response_header
+    from lane_kernel.server.attributes import response_reason_phrase as response_reason_phrase
+    from lane_kernel.server.attributes import response_status_code as response_status_code
+    from lane_kernel.server.attributes import response_version as response_version
+    from lane_kernel.server.attributes import route_param as route_param
+    from lane_kernel.server.attributes import route_params as route_params
+    from lane_kernel.server.attributes import send as send
+    from lane_kernel.server.attributes import task_panic_data as task_panic_data
+    from lane_kernel.server.attributes import try_flush as try_flush
+    from lane_kernel.server.attributes import try_get_attribute as try_get_attribute
+    from lane_kernel.server.attributes import try_get_http_request as try_get_http_request
+    from lane_kernel.server.attributes import try_get_request_body_json as try_get_request_body_json
+    from lane_kernel.server.attributes import try_get_request_cookie as try_get_request_cookie
+    from lane_kernel.server.attributes import try_get_request_error_data as try_get_request_error_data
+    from lane_kernel.server.attributes import try_get_request_header as try_get_request_header
+    from lane_kernel.server.attributes import try_get_request_query as try_get_request_query
+    from lane_kernel.server.attributes import try_get_route_param as try_get_route_param
+    from lane_kernel.server.attributes import try_get_task_panic_data as try_get_task_panic_data
+    from lane_kernel.server.attributes import try_get_websocket_request as try_get_websocket_request
+    from lane_kernel.server.attributes import try_send as try_send
     from lane_kernel.server.context import CONTENT_TYPE as CONTENT_TYPE
     from lane_kernel.server.context import HTTP_DOUBLE_BR as HTTP_DOUBLE_BR
     from lane_kernel.server.context import TEXT_EVENT_STREAM as TEXT_EVENT_STREAM
+    from lane_kernel.server.context import UpgradeType as UpgradeType
     from lane_kernel.sides import Direction as Direction
     from lane_kernel.sides import Side as Side
     from lane_kernel.timeline import EntryKind as EntryKind
@@ -97,6 +167,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "AttributeUseError": "server.attributes",
     "CONTENT_TYPE": "server.context",
     "ClientWebSocket": "client",
     "CloseCode": "wire.frames",
@@ -114,6 +185,7 @@ _HOMES = {
     "EventSource": "client",
     "EventSourceError": "client",
     "Events": "server",
+    "ExtractionError": "server.attributes",
     "Frame": "wire.frames",
     "HTTP_DOUBLE_BR": "server.context",
     "HandlerError": "server",
@@ -146,13 +218,81 @@ _HOMES = {
     "Timeline": "timeline",
     "TimelinePanel": "panels",
     "Upgrade": "server",
+    "UpgradeType": "server.context",
     "WebSocket": "server",
     "WebSocketFrame": "server",
+    "attribute": "server.attributes",
+    "attributes": "server.attributes",
     "check": "course",
+    "clear_response_headers": "server.attributes",
+    "closed": "server.attributes",
     "connect": "client",
     "dissect": "timeline",
-    "is_ws_upgrade_type": "server",
-    "try_get_websocket_request": "server",
+    "epilogue_hooks": "server.attributes",
+    "epilogue_macros": "server.attributes",
+    "filter": "server.attributes",
+    "flush": "server.attributes",
+    "host": "server.attributes",
+    "is_connect_method": "server.attributes",
+    "is_delete_method": "server.attributes",
+    "is_get_method": "server.attributes",
+    "is_h2c_upgrade_type": "server.attributes",
+    "is_head_method": "server.attributes",
+    "is_http0_9_version": "server.attributes",
+    "is_http1_0_version": "server.attributes",
+    "is_http1_1_or_higher_version": "server.attributes",
+    "is_http1_1_version": "server.attributes",
+    "is_http2_version": "server.attributes",
+    "is_http3_version": "server.attributes",
+    "is_options_method": "server.attributes",
+    "is_patch_method": "server.attributes",
+    "is_post_method": "server.attributes",
+    "is_put_method": "server.attributes",
+    "is_tls_upgrade_type": "server.attributes",
+    "is_trace_method": "server.attributes",
+    "is_unknown_method": "server.attributes",
+    "is_unknown_upgrade_type": "server.attributes",
+    "is_unknown_version": "server.attributes",
+    "is_ws_upgrade_type": "server.attributes",
+    "methods": "server.attributes",
+    "prologue_hooks": "server.attributes",
+    "prologue_macros": "server.attributes",
+    "referer": "server.attributes",
+    "reject": "server.attributes",
+    "reject_host": "server.attributes",
+    "reject_referer": "server.attributes",
+    "request_body": "server.attributes",
+    "request_body_json": "server.attributes",
+    "request_cookie": "server.attributes",
+    "request_cookies": "server.attributes",
+    "request_error_data": "server.attributes",
+    "request_header": "server.attributes",
+    "request_headers": "server.attributes",
+    "request_path": "server.attributes",
+    "request_queries": "server.attributes",
+    "request_query": "server.attributes",
+    "request_version": "server.attributes",
+    "response_body": "server.attributes",
+    "response_header": "server.attributes",
+    "response_reason_phrase": "server.attributes",
+    "response_status_code": "server.attributes",
+    "response_version": "server.attributes",
+    "route_param": "server.attributes",
+    "route_params": "server.attributes",
+    "send": "server.attributes",
+    "task_panic_data": "server.attributes",
+    "try_flush": "server.attributes",
+    "try_get_attribute": "server.attributes",
+    "try_get_http_request": "server.attributes",
+    "try_get_request_body_json": "server.attributes",
+    "try_get_request_cookie": "server.attributes",
+    "try_get_request_error_data": "server.attributes",
+    "try_get_request_header": "server.attributes",
+    "try_get_request_query": "server.attributes",
+    "try_get_route_param": "server.attributes",
+    "try_get_task_panic_data": "server.attributes",
+    "try_get_websocket_request": "server.attributes",
+    "try_send": "server.attributes",
 }
 """Where each public name lives; `capture` is the package of that name, which can be called."""
 

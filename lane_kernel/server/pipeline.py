@@ -134,6 +134,9 @@ class Exchange:
         try:
             await self._run_stages(ctx)
             await self._conclude(ctx)
+        except RequestError as error:  # of a further request that a handler read
+            stream.begin_request()
+            await self._answer_error(error)
         except Exception as error:  # noqa: BLE001 - a person's handler may raise anything; it is logged and kept for check()
             await self._recover(ctx, error)
         finally:
