@@ -23,9 +23,9 @@ How the bytes flow, and which package each step is::
                ▼
             panels (ipywidgets, anywidget) and runner (nbclient) read the same timeline
 
-Lowest first: `errors`, `sides` | `wire`, `capture` | `timeline` | `net` | `client`, `server` | `panels` | `course` |
-`runner` | `cli`. A package imports only what stands to its left. `wire` is sans-I/O; `net` alone knows Tornado's
-private corners.
+Lowest first: `errors`, `sides` | `wire`, `capture` | `timeline` | `net` | `broadcast` | `client`, `server` | `panels` |
+`course` | `runner` | `cli`. A package imports only what stands to its left. `wire` is sans-I/O; `net` alone knows
+Tornado's private corners.
 
 Importing this package imports none of them: each public name is loaded when it is first used.
 """
@@ -36,6 +36,15 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from lane_kernel.broadcast import Broadcast as Broadcast
+    from lane_kernel.broadcast import BroadcastError as BroadcastError
+    from lane_kernel.broadcast import BroadcastMap as BroadcastMap
+    from lane_kernel.broadcast import BroadcastMessage as BroadcastMessage
+    from lane_kernel.broadcast import FellBehindError as FellBehindError
+    from lane_kernel.broadcast import Gap as Gap
+    from lane_kernel.broadcast import Overflow as Overflow
+    from lane_kernel.broadcast import Subscription as Subscription
+    from lane_kernel.broadcast import SubscriptionEndedError as SubscriptionEndedError
     from lane_kernel.capture import Store as Store
     from lane_kernel.capture import kernel_store as capture
     from lane_kernel.client import ClientWebSocket as ClientWebSocket
@@ -88,6 +97,10 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Broadcast": "broadcast",
+    "BroadcastError": "broadcast",
+    "BroadcastMap": "broadcast",
+    "BroadcastMessage": "broadcast",
     "CONTENT_TYPE": "server.context",
     "ClientWebSocket": "client",
     "CloseCode": "wire.frames",
@@ -105,7 +118,9 @@ _HOMES = {
     "EventSource": "client",
     "EventSourceError": "client",
     "Events": "server",
+    "FellBehindError": "broadcast",
     "Frame": "wire.frames",
+    "Gap": "broadcast",
     "HTTP_DOUBLE_BR": "server.context",
     "HandlerError": "server",
     "HandlersPanel": "panels",
@@ -115,6 +130,7 @@ _HOMES = {
     "ListenError": "net.listener",
     "NotRunningError": "errors",
     "Opcode": "wire.frames",
+    "Overflow": "broadcast",
     "Playground": "panels",
     "Policy": "wire.policy",
     "ProtocolError": "wire.rules",
@@ -125,6 +141,8 @@ _HOMES = {
     "Status": "server",
     "Store": "capture",
     "Stream": "server",
+    "Subscription": "broadcast",
+    "SubscriptionEndedError": "broadcast",
     "TEXT_EVENT_STREAM": "server.context",
     "Timeline": "timeline",
     "TimelinePanel": "panels",
