@@ -81,6 +81,11 @@ if TYPE_CHECKING:
     from lane_kernel.server.context import CONTENT_TYPE as CONTENT_TYPE
     from lane_kernel.server.context import HTTP_DOUBLE_BR as HTTP_DOUBLE_BR
     from lane_kernel.server.context import TEXT_EVENT_STREAM as TEXT_EVENT_STREAM
+    from lane_kernel.server.groups import GroupConfig as GroupConfig
+    from lane_kernel.server.groups import GroupContext as GroupContext
+    from lane_kernel.server.groups import PointToGroup as PointToGroup
+    from lane_kernel.server.groups import PointToPoint as PointToPoint
+    from lane_kernel.server.groups import WebSocketGroups as WebSocketGroups
     from lane_kernel.sides import Direction as Direction
     from lane_kernel.sides import Side as Side
     from lane_kernel.timeline import EntryKind as EntryKind
@@ -121,6 +126,8 @@ _HOMES = {
     "FellBehindError": "broadcast",
     "Frame": "wire.frames",
     "Gap": "broadcast",
+    "GroupConfig": "server.groups",
+    "GroupContext": "server.groups",
     "HTTP_DOUBLE_BR": "server.context",
     "HandlerError": "server",
     "HandlersPanel": "panels",
@@ -132,6 +139,8 @@ _HOMES = {
     "Opcode": "wire.frames",
     "Overflow": "broadcast",
     "Playground": "panels",
+    "PointToGroup": "server.groups",
+    "PointToPoint": "server.groups",
     "Policy": "wire.policy",
     "ProtocolError": "wire.rules",
     "ResponseError": "net.heads",
@@ -148,6 +157,7 @@ _HOMES = {
     "TimelinePanel": "panels",
     "WebSocket": "server",
     "WebSocketFrame": "server",
+    "WebSocketGroups": "server.groups",
     "check": "course",
     "connect": "client",
     "dissect": "timeline",

@@ -235,19 +235,18 @@ class Channel(ABC):
     # Sending
 
     @abstractmethod
-    async def send(self, data: Any, *, event: str | None = None, timeout: float | None = None) -> BroadcastMessage:
-        """Send a message to every subscription.
+    async def send(self, data: Any, *, event: str | None = None) -> BroadcastMessage:
+        """Send a message to every subscription, once those that are waited for have room, or the wait its bound.
 
         Args:
             data: What to send.
             event: Its event type, for those who pass it on as an event stream.
-            timeout: The bound on the wait for subscriptions that are waited for, in seconds; the channel's by default.
 
         Returns:
             The message with its ID.
 
         Raises:
-            BroadcastError: A subscription that is waited for had no room in time: nobody was sent anything.
+            BroadcastError: The channel is closed or belongs to another loop.
         """
 
     @abstractmethod
@@ -268,24 +267,25 @@ class Channel(ABC):
     @property
     def _is_full(self) -> bool:
         """Whether someone who is waited for has no room, or others wait for that already."""
-        return self._turn.locked() or any(subscription.is_full for subscription in self._waited_for)
+        return self._turn.locked() or bool(self._waited_for and self._full_ones())
 
     async def _wait_for_room(self) -> None:
-        """Wait until all who are waited for have room; the caller holds the turn."""
-        told: set[Subscription] = set()
-        while full := [subscription for subscription in self._waited_for if subscription.is_full]:
-            for subscription in set(full) - told:
-                subscription.waited += 1
-                told.add(subscription)
-            self._room = asyncio.get_running_loop().create_future()
-            await self._room
+        """Wait until all who are waited for have room, or have fallen behind; the caller holds the turn."""
+        counted: set[Subscription] = set()
+        try:
+            async with asyncio.timeout(self.send_timeout):
+                while full := self._full_ones():
+                    for subscription in full - counted:
+                        subscription.waited += 1
+                    counted |= full
+                    self._room = asyncio.get_running_loop().create_future()
+                    await self._room
+        except TimeoutError:
+            for subscription in self._full_ones():
+                subscription.fall_behind()
 
-    def _no_room(self, timeout: float) -> BroadcastError:
-        full = sum(subscription.is_full for subscription in self._waited_for)
-        return BroadcastError(
-            f"nothing was sent on {self}: {full} of its subscriptions had no room within {timeout:g} s; "
-            "receive faster, or choose another Overflow than WAIT"
-        )
+    def _full_ones(self) -> set[Subscription]:
+        return {subscription for subscription in self._waited_for if subscription.is_full}
 
     def _fan_out(self, message: BroadcastMessage) -> None:
         self._sent += 1
@@ -351,18 +351,14 @@ class Broadcast(Channel):
             return list(itertools.islice(self._kept, int(number) - first, None)), None
         return list(self._kept), Gap(after, self._kept[0].id if self._kept else None)
 
-    async def send(self, data: Any, *, event: str | None = None, timeout: float | None = None) -> BroadcastMessage:
+    async def send(self, data: Any, *, event: str | None = None) -> BroadcastMessage:
         """Send a message to every subscription; see `Channel.send`."""
         with self._under_way():
             if not self._is_full:
                 return self._publish(data, event)
-            bound = self.send_timeout if timeout is None else timeout
-            try:
-                async with asyncio.timeout(bound), self._turn:
-                    await self._wait_for_room()
-                    return self._publish(data, event)
-            except TimeoutError:
-                raise self._no_room(bound) from None
+            async with self._turn:
+                await self._wait_for_room()
+                return self._publish(data, event)
 
     async def try_send(self, data: Any, *, event: str | None = None) -> BroadcastMessage | None:
         """Send a message, or answer None where a subscription that is waited for has no room."""

@@ -151,15 +151,13 @@ class BroadcastMap:
         self._remove(channel)
         return True
 
-    async def send(
-        self, key: str, data: Any, *, event: str | None = None, timeout: float | None = None
-    ) -> BroadcastMessage:
+    async def send(self, key: str, data: Any, *, event: str | None = None) -> BroadcastMessage:
         """Send a message to every subscription of a key's channel, and into its history; see `Channel.send`.
 
         Raises:
             BroadcastError: There are too many channels; or as `Channel.send` does.
         """
-        return await self.insert(key).send(data, event=event, timeout=timeout)
+        return await self.insert(key).send(data, event=event)
 
     async def try_send(self, key: str, data: Any, *, event: str | None = None) -> BroadcastMessage | None:
         """Send a message without waiting for room; None where it was not sent."""

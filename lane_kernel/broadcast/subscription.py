@@ -36,7 +36,8 @@ class Overflow(Enum):
         DROP_OLDEST: The oldest in the queue makes room for it.
         DROP_NEWEST: It is not queued.
         CLOSE: The subscription ends with `FellBehindError`; a WebSocket group closes with 1013.
-        WAIT: It is not sent to anyone before there is room; `send` waits for that, with a bound.
+        WAIT: It is not sent to anyone before there is room: `send` waits for that. Past the bound on that wait the
+            subscription ends as with CLOSE.
     """
 
     DROP_OLDEST = "drop oldest"
@@ -212,13 +213,13 @@ class Subscription:
             self._queue.popleft()
             return True
         if self.overflow is not Overflow.DROP_NEWEST:
-            self.fail(
-                FellBehindError(
-                    f"a subscription of {self._name} fell behind: its queue of {self.capacity} messages was full; "
-                    "receive faster, give it more capacity, or choose another Overflow"
-                )
-            )
+            self.fall_behind()
         return False
+
+    def fall_behind(self) -> None:
+        """End because there is no room."""
+        text = f"a subscription of {self._name} fell behind: its queue of {self.capacity} messages was full"
+        self.fail(FellBehindError(f"{text}; receive faster, give it more capacity, or choose another Overflow"))
 
     def load(self, load: Coroutine[Any, Any, None]) -> None:
         """Fetch what is to be replayed, before anything is received; the subscription owns the task.

@@ -126,6 +126,17 @@ class WebSocketSession:
         """
         await self._transport.send_bytes(data)
 
+    def offer(self, data: bytes) -> bool:
+        """Write a message whose frame is encoded already, where nothing waits for this peer; never waits.
+
+        Args:
+            data: The frame, as this end sends it.
+
+        Returns:
+            Whether it was written; where it was not, nothing has happened.
+        """
+        return self._transport.offer(data)
+
     async def ping(self, payload: bytes = b"") -> None:
         """Send a Ping.
 

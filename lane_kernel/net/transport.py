@@ -290,6 +290,23 @@ class FrameTransport:
         self._stream.send(data)
         await self._flushed()
 
+    def offer(self, data: bytes) -> bool:
+        """Write a message whose frame is encoded already, where nothing waits for this peer.
+
+        Args:
+            data: The frame, as this end sends it.
+
+        Returns:
+            Whether it was written; where it was not, nothing has happened.
+        """
+        if not self.is_open or self._connection.is_fragmenting or self._stream.writing():
+            return False
+        try:
+            self._stream.send(data)
+        except ConnectionLostError:
+            return False
+        return True
+
     async def _send(self, send: Callable[[Frame], None], frame: Frame) -> None:
         if self._stream.closed():
             raise self._lost()

@@ -53,6 +53,7 @@ class Exchange:
             recorded: The connection.
         """
         self.stream = Stream(recorded, server.config)
+        self.stream.report = self._report
         self.route: Route | None = None
         self.kind: RouteKind | None = None
         self._server = server
@@ -135,11 +136,15 @@ class Exchange:
             on_failure=self._on_failure,
         )
         stream.websocket = WebSocket(transport, request, agreement.subprotocol)
+        stream.websocket.report = self._report
         return True
 
     def _on_failure(self, error: ProtocolError) -> None:
+        self._report("warning", str(error))
+
+    def _report(self, level: str, text: str) -> None:
         pattern = "" if self.route is None else self.route.pattern
-        self._server.log.add("warning", str(error), route=pattern, connection=self.stream.connection)
+        self._server.log.add(level, text, route=pattern, connection=self.stream.connection)
 
     async def _run(self, route: Route, ctx: Context) -> None:
         stream = self.stream

@@ -12,7 +12,7 @@ from lane_kernel.net.config import DEFAULT, Config
 from lane_kernel.net.heads import RequestError, read_body, read_request_head
 from lane_kernel.net.stream import ConnectionLostError, RecordedStream
 from lane_kernel.server.context import Request
-from lane_kernel.server.sessions import WebSocket
+from lane_kernel.server.sessions import Report, WebSocket, no_report
 from lane_kernel.wire.frames import Frame, Opcode
 from lane_kernel.wire.messages import TEXT_ERRORS, Message
 from lane_kernel.wire.utf8 import first_wrong_byte
@@ -91,6 +91,7 @@ class Stream:
 
     Attributes:
         websocket: The session once the connection is upgraded, else None.
+        report: Adds a line of a level to the handlers' log, with this connection and its route.
         config: The bounds.
     """
 
@@ -102,6 +103,7 @@ class Stream:
             config: Its bounds.
         """
         self.websocket: WebSocket | None = None
+        self.report: Report = no_report
         self.config = config
         self._stream = stream
         self._closed = False

@@ -163,14 +163,15 @@ async def test_sending_waits_for_room_and_keeps_the_order() -> None:
         assert slow.waited >= 1
 
 
-async def test_the_wait_for_room_has_a_bound_and_then_nobody_was_sent_anything() -> None:
-    channel = Broadcast(capacity=1, history=9, send_timeout=60)
-    async with channel.subscribe(overflow=Overflow.WAIT), channel.subscribe(capacity=9) as other:
-        first = await channel.send(0)
-        with pytest.raises(BroadcastError, match=r"nothing was sent on a channel: 1 of its .* within 0\.001 s"):
-            await channel.send(1, timeout=0.001)
-        assert channel.last_id == first.id
-        assert waiting(other) == [0]
+async def test_the_wait_for_room_has_a_bound_and_then_the_slow_one_is_closed() -> None:
+    channel = Broadcast(capacity=1, send_timeout=0.001)
+    slow = channel.subscribe(overflow=Overflow.WAIT)
+    async with channel.subscribe(capacity=9) as other:
+        await send_all(channel, 0, 1, 2)
+        with pytest.raises(FellBehindError, match="its queue of 1 messages was full"):
+            await slow.receive()
+        assert waiting(other) == [0, 1, 2]
+        assert (slow.waited, channel.snapshot().counters.closed_as_slow) == (1, 1)
 
 
 @pytest.mark.parametrize("end", [Subscription.close, lambda one: one.fail(BroadcastError("by intent"))])
