@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from lane_kernel.broadcast import FellBehindError as FellBehindError
     from lane_kernel.broadcast import Gap as Gap
     from lane_kernel.broadcast import Overflow as Overflow
+    from lane_kernel.broadcast import RedisBroadcastMap as RedisBroadcastMap
     from lane_kernel.broadcast import Subscription as Subscription
     from lane_kernel.broadcast import SubscriptionEndedError as SubscriptionEndedError
     from lane_kernel.capture import Store as Store
@@ -143,6 +144,7 @@ _HOMES = {
     "PointToPoint": "server.groups",
     "Policy": "wire.policy",
     "ProtocolError": "wire.rules",
+    "RedisBroadcastMap": "broadcast",
     "ResponseError": "net.heads",
     "Server": "server",
     "ServerHook": "server",

@@ -36,7 +36,7 @@ class Counters:
     """What happened on a channel so far, on subscriptions that have ended, too.
 
     Attributes:
-        sent: Messages sent on it, or read from its engine.
+        sent: Messages sent on it from this kernel.
         delivered: Messages received: one that reaches three subscriptions counts three times.
         dropped: Messages that subscriptions had no room for.
         waited: How often a `send` had to wait for a subscription.
@@ -124,7 +124,7 @@ class Channel(ABC):
         self._subscriptions: dict[Subscription, None] = {}
         self._waited_for: set[Subscription] = set()
         self._turn = asyncio.Lock()
-        self._room: asyncio.Future[None] | None = None
+        self._room = asyncio.Event()
         self._sending = 0
         self._sent = 0
         self._past = Counters()
@@ -223,8 +223,7 @@ class Channel(ABC):
             self._on_idle(self)
 
     def _note_room(self) -> None:
-        if self._room is not None and not self._room.done():
-            self._room.set_result(None)
+        self._room.set()
 
     def close(self) -> None:
         """End it: its subscriptions end once they have received what waits for them."""
@@ -278,8 +277,8 @@ class Channel(ABC):
                     for subscription in full - counted:
                         subscription.waited += 1
                     counted |= full
-                    self._room = asyncio.get_running_loop().create_future()
-                    await self._room
+                    self._room.clear()
+                    await self._room.wait()
         except TimeoutError:
             for subscription in self._full_ones():
                 subscription.fall_behind()
@@ -288,7 +287,6 @@ class Channel(ABC):
         return {subscription for subscription in self._waited_for if subscription.is_full}
 
     def _fan_out(self, message: BroadcastMessage) -> None:
-        self._sent += 1
         for subscription in tuple(self._subscriptions):
             try:
                 subscription.deliver(message)
@@ -366,7 +364,8 @@ class Broadcast(Channel):
             return None if self._is_full else self._publish(data, event)
 
     def _publish(self, data: Any, event: str | None) -> BroadcastMessage:
-        message = BroadcastMessage(f"{self._origin}-{self._sent + 1}", data, event)
+        self._sent += 1
+        message = BroadcastMessage(self.last_id, data, event)
         self._kept.append(message)
         self._fan_out(message)
         return message

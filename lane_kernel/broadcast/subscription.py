@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 from collections import deque
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from enum import Enum
 from types import TracebackType
@@ -208,6 +208,8 @@ class Subscription:
 
     def _make_room(self) -> bool:
         """Do what was chosen for a full queue; answer whether there is room now."""
+        if self.overflow is Overflow.WAIT and len(self._queue) < 2 * self.capacity:
+            return True  # sent where nobody could see that it is full: in another kernel
         self.dropped += 1
         if self.overflow is Overflow.DROP_OLDEST:
             self._queue.popleft()
@@ -221,7 +223,7 @@ class Subscription:
         text = f"a subscription of {self._name} fell behind: its queue of {self.capacity} messages was full"
         self.fail(FellBehindError(f"{text}; receive faster, give it more capacity, or choose another Overflow"))
 
-    def load(self, load: Coroutine[Any, Any, None]) -> None:
+    def load(self, load: Callable[[], Awaitable[None]]) -> None:
         """Fetch what is to be replayed, before anything is received; the subscription owns the task.
 
         Args:
@@ -229,9 +231,9 @@ class Subscription:
         """
         self._loading = asyncio.get_running_loop().create_task(self._load(load), context=contextvars.Context())
 
-    async def _load(self, load: Coroutine[Any, Any, None]) -> None:
+    async def _load(self, load: Callable[[], Awaitable[None]]) -> None:
         try:
-            await load
+            await load()
         except BroadcastError as error:
             self.fail(error)
 
@@ -267,6 +269,8 @@ class Subscription:
     def finish(self) -> None:
         """End after what waits has been received."""
         if not self.ended.done():
+            if self._loading is not None:
+                self._loading.cancel()
             self._end()
 
     def _end(self) -> None:
@@ -358,8 +362,6 @@ class Subscription:
 
     def close(self) -> None:
         """End it: what waits is not received any more. Harmless where it has ended."""
-        if self._loading is not None:
-            self._loading.cancel()
         self._replay.clear()
         self._queue.clear()
         self.finish()
