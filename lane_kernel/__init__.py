@@ -23,9 +23,9 @@ How the bytes flow, and which package each step is::
                ▼
             panels (ipywidgets, anywidget) and runner (nbclient) read the same timeline
 
-Lowest first: `errors`, `sides` | `wire`, `capture` | `timeline` | `net` | `client`, `server` | `panels` | `course` |
-`runner` | `cli`. A package imports only what stands to its left. `wire` is sans-I/O; `net` alone knows Tornado's
-private corners.
+Lowest first: `errors`, `sides` | `wire`, `capture` | `timeline` | `net` | `broadcast` | `client`, `server` | `panels` |
+`course` | `runner` | `cli`. A package imports only what stands to its left. `wire` is sans-I/O; `net` alone knows
+Tornado's private corners.
 
 Importing this package imports none of them: each public name is loaded when it is first used.
 """
@@ -36,6 +36,16 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from lane_kernel.broadcast import Broadcast as Broadcast
+    from lane_kernel.broadcast import BroadcastError as BroadcastError
+    from lane_kernel.broadcast import BroadcastMap as BroadcastMap
+    from lane_kernel.broadcast import BroadcastMessage as BroadcastMessage
+    from lane_kernel.broadcast import FellBehindError as FellBehindError
+    from lane_kernel.broadcast import Gap as Gap
+    from lane_kernel.broadcast import Overflow as Overflow
+    from lane_kernel.broadcast import RedisBroadcastMap as RedisBroadcastMap
+    from lane_kernel.broadcast import Subscription as Subscription
+    from lane_kernel.broadcast import SubscriptionEndedError as SubscriptionEndedError
     from lane_kernel.capture import Store as Store
     from lane_kernel.capture import kernel_store as capture
     from lane_kernel.client import ClientWebSocket as ClientWebSocket
@@ -151,6 +161,11 @@ if TYPE_CHECKING:
     from lane_kernel.server.context import HTTP_DOUBLE_BR as HTTP_DOUBLE_BR
     from lane_kernel.server.context import TEXT_EVENT_STREAM as TEXT_EVENT_STREAM
     from lane_kernel.server.context import UpgradeType as UpgradeType
+    from lane_kernel.server.groups import GroupConfig as GroupConfig
+    from lane_kernel.server.groups import GroupContext as GroupContext
+    from lane_kernel.server.groups import PointToGroup as PointToGroup
+    from lane_kernel.server.groups import PointToPoint as PointToPoint
+    from lane_kernel.server.groups import WebSocketGroups as WebSocketGroups
     from lane_kernel.sides import Direction as Direction
     from lane_kernel.sides import Side as Side
     from lane_kernel.timeline import EntryKind as EntryKind
@@ -168,6 +183,10 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "AttributeUseError": "server.attributes",
+    "Broadcast": "broadcast",
+    "BroadcastError": "broadcast",
+    "BroadcastMap": "broadcast",
+    "BroadcastMessage": "broadcast",
     "CONTENT_TYPE": "server.context",
     "ClientWebSocket": "client",
     "CloseCode": "wire.frames",
@@ -186,7 +205,11 @@ _HOMES = {
     "EventSourceError": "client",
     "Events": "server",
     "ExtractionError": "server.attributes",
+    "FellBehindError": "broadcast",
     "Frame": "wire.frames",
+    "Gap": "broadcast",
+    "GroupConfig": "server.groups",
+    "GroupContext": "server.groups",
     "HTTP_DOUBLE_BR": "server.context",
     "HandlerError": "server",
     "HandlersPanel": "panels",
@@ -198,10 +221,14 @@ _HOMES = {
     "ListenError": "net.listener",
     "NotRunningError": "errors",
     "Opcode": "wire.frames",
+    "Overflow": "broadcast",
     "PanicData": "server",
     "Playground": "panels",
+    "PointToGroup": "server.groups",
+    "PointToPoint": "server.groups",
     "Policy": "wire.policy",
     "ProtocolError": "wire.rules",
+    "RedisBroadcastMap": "broadcast",
     "Request": "server",
     "RequestErrorData": "server",
     "Response": "server",
@@ -214,6 +241,8 @@ _HOMES = {
     "Status": "server",
     "Store": "capture",
     "Stream": "server",
+    "Subscription": "broadcast",
+    "SubscriptionEndedError": "broadcast",
     "TEXT_EVENT_STREAM": "server.context",
     "Timeline": "timeline",
     "TimelinePanel": "panels",
@@ -221,6 +250,7 @@ _HOMES = {
     "UpgradeType": "server.context",
     "WebSocket": "server",
     "WebSocketFrame": "server",
+    "WebSocketGroups": "server.groups",
     "attribute": "server.attributes",
     "attributes": "server.attributes",
     "check": "course",

@@ -155,6 +155,14 @@ class WebSocketSession:
         """
         return self._transport.offer(data)
 
+    async def flush(self) -> None:
+        """Wait until the socket has taken everything that was sent.
+
+        Raises:
+            ConnectionLostError: The connection is gone, or the peer did not read in time.
+        """
+        await self._transport.flush()
+
     async def deliver_to(self, function: Callable[[Message], object]) -> None:
         """Call a function with each message, straight from the read, until the connection closes.
 

@@ -1,8 +1,8 @@
 """Hyperlane's model: routes and hooks, attributes, a stream you send raw bytes to, frames you make yourself.
 
 `server` is the object a person holds; `pipeline` serves one connection's requests; `routes`, `hooks`, `attributes`,
-`context` and `stream` are Hyperlane's words; `sessions` is the Python form over the same pipeline; `define` makes
-handlers from source text; `log` is where they are watched.
+`context` and `stream` are Hyperlane's words; `sessions` is the Python form over the same pipeline; `groups` is
+WebSockets that reach each other; `define` makes handlers from source text; `log` is where they are watched.
 """
 
 from __future__ import annotations

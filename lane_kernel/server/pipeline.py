@@ -60,6 +60,7 @@ class Exchange:
             recorded: The connection.
         """
         self.stream = Stream(recorded, server.config, server.websocket_options(self._on_failure))
+        self.stream.report = self._report
         self.route: Route | None = None
         self.kind: RouteKind | None = None
         self._server = server
@@ -244,8 +245,11 @@ class Exchange:
         self._server.fail(error, self._at, self.stream.connection)
 
     def _on_failure(self, error: ProtocolError) -> None:
+        self._report("warning", str(error))
+
+    def _report(self, level: str, text: str) -> None:
         pattern = "" if self.route is None else self.route.pattern
-        self._server.log.add("warning", str(error), route=pattern, connection=self.stream.connection)
+        self._server.log.add(level, text, route=pattern, connection=self.stream.connection)
 
     async def _recover(self, ctx: Context, error: Exception) -> None:
         """Go on after a handler or a hook raised: nothing where its peer left, else panic hooks and an answer."""

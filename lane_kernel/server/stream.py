@@ -15,7 +15,7 @@ from lane_kernel.net.heads import RequestError, read_body, read_request_head
 from lane_kernel.net.stream import ConnectionLostError, RecordedStream, StreamClosedError
 from lane_kernel.net.transport import FrameTransport
 from lane_kernel.server.context import Data, Request, Response, as_bytes
-from lane_kernel.server.sessions import WebSocket
+from lane_kernel.server.sessions import Report, WebSocket, no_report
 from lane_kernel.sides import Side
 from lane_kernel.wire.deflate import DeflateParameters
 from lane_kernel.wire.frames import Frame, Opcode
@@ -119,6 +119,7 @@ class Stream:
 
     Attributes:
         websocket: The session once the connection is upgraded, else None.
+        report: Adds a line of a level to the handlers' log, with this connection and its route.
         config: The bounds.
     """
 
@@ -133,6 +134,7 @@ class Stream:
             options: What it speaks once it is upgraded.
         """
         self.websocket: WebSocket | None = None
+        self.report: Report = no_report
         self.config = config
         self._options = options or WebSocketOptions()
         self._stream = stream
@@ -296,6 +298,7 @@ class Stream:
             on_failure=self._options.on_failure,
         )
         self.websocket = WebSocket(transport, request, agreement.subprotocol)
+        self.websocket.report = self.report
         return self.websocket
 
     async def answer_last(self, response: Response) -> None:

@@ -58,6 +58,7 @@ class Upgrade(ServerHook):
             ctx: The request's context.
             error: What is wrong.
         """
+        stream.report("warning", f"{error.status}: {error}")
         response = ctx.response.set_status(error.status).set_body(f"{error}\n")
         for name, value in error.headers:
             response.set_header(name, value)
