@@ -41,7 +41,10 @@ if TYPE_CHECKING:
     from lane_kernel.client import ClientWebSocket as ClientWebSocket
     from lane_kernel.client import EventSource as EventSource
     from lane_kernel.client import EventSourceError as EventSourceError
+    from lane_kernel.client import RawConnection as RawConnection
+    from lane_kernel.client import ReceiveError as ReceiveError
     from lane_kernel.client import connect as connect
+    from lane_kernel.client import connect_raw as connect_raw
     from lane_kernel.course import check as check
     from lane_kernel.errors import LaneError as LaneError
     from lane_kernel.errors import NotRunningError as NotRunningError
@@ -118,6 +121,8 @@ _HOMES = {
     "Playground": "panels",
     "Policy": "wire.policy",
     "ProtocolError": "wire.rules",
+    "RawConnection": "client",
+    "ReceiveError": "client",
     "ResponseError": "net.heads",
     "Server": "server",
     "ServerHook": "server",
@@ -132,6 +137,7 @@ _HOMES = {
     "WebSocketFrame": "server",
     "check": "course",
     "connect": "client",
+    "connect_raw": "client",
     "dissect": "timeline",
     "is_ws_upgrade_type": "server",
     "try_get_websocket_request": "server",

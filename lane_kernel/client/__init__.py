@@ -3,6 +3,15 @@
 from __future__ import annotations
 
 from lane_kernel.client.eventsource import EventSource, EventSourceError
+from lane_kernel.client.raw import RawConnection, ReceiveError, connect_raw
 from lane_kernel.client.websocket import ClientWebSocket, connect
 
-__all__ = ["ClientWebSocket", "EventSource", "EventSourceError", "connect"]
+__all__ = [
+    "ClientWebSocket",
+    "EventSource",
+    "EventSourceError",
+    "RawConnection",
+    "ReceiveError",
+    "connect",
+    "connect_raw",
+]
