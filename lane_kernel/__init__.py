@@ -42,7 +42,9 @@ if TYPE_CHECKING:
     from lane_kernel.client import EventSource as EventSource
     from lane_kernel.client import EventSourceError as EventSourceError
     from lane_kernel.client import RawConnection as RawConnection
+    from lane_kernel.client import ReadyState as ReadyState
     from lane_kernel.client import ReceiveError as ReceiveError
+    from lane_kernel.client import Reconnection as Reconnection
     from lane_kernel.client import connect as connect
     from lane_kernel.client import connect_raw as connect_raw
     from lane_kernel.course import check as check
@@ -122,7 +124,9 @@ _HOMES = {
     "Policy": "wire.policy",
     "ProtocolError": "wire.rules",
     "RawConnection": "client",
+    "ReadyState": "client",
     "ReceiveError": "client",
+    "Reconnection": "client",
     "ResponseError": "net.heads",
     "Server": "server",
     "ServerHook": "server",
