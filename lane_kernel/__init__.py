@@ -66,12 +66,15 @@ if TYPE_CHECKING:
     from lane_kernel.server import Context as Context
     from lane_kernel.server import Events as Events
     from lane_kernel.server import HandlerError as HandlerError
+    from lane_kernel.server import InThread as InThread
     from lane_kernel.server import Server as Server
     from lane_kernel.server import ServerHook as ServerHook
     from lane_kernel.server import Status as Status
     from lane_kernel.server import Stream as Stream
+    from lane_kernel.server import ThreadError as ThreadError
     from lane_kernel.server import WebSocket as WebSocket
     from lane_kernel.server import WebSocketFrame as WebSocketFrame
+    from lane_kernel.server import in_thread as in_thread
     from lane_kernel.server import is_ws_upgrade_type as is_ws_upgrade_type
     from lane_kernel.server import try_get_websocket_request as try_get_websocket_request
     from lane_kernel.server.context import CONTENT_TYPE as CONTENT_TYPE
@@ -115,6 +118,7 @@ _HOMES = {
     "HandlerError": "server",
     "HandlersPanel": "panels",
     "HandshakeError": "wire.handshake",
+    "InThread": "server",
     "Inspector": "panels",
     "LaneError": "errors",
     "ListenError": "net.listener",
@@ -135,6 +139,7 @@ _HOMES = {
     "Store": "capture",
     "Stream": "server",
     "TEXT_EVENT_STREAM": "server.context",
+    "ThreadError": "server",
     "Timeline": "timeline",
     "TimelinePanel": "panels",
     "WebSocket": "server",
@@ -143,6 +148,7 @@ _HOMES = {
     "connect": "client",
     "connect_raw": "client",
     "dissect": "timeline",
+    "in_thread": "server",
     "is_ws_upgrade_type": "server",
     "try_get_websocket_request": "server",
 }
