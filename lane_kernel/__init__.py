@@ -51,7 +51,12 @@ if TYPE_CHECKING:
     from lane_kernel.client import ClientWebSocket as ClientWebSocket
     from lane_kernel.client import EventSource as EventSource
     from lane_kernel.client import EventSourceError as EventSourceError
+    from lane_kernel.client import RawConnection as RawConnection
+    from lane_kernel.client import ReadyState as ReadyState
+    from lane_kernel.client import ReceiveError as ReceiveError
+    from lane_kernel.client import Reconnection as Reconnection
     from lane_kernel.client import connect as connect
+    from lane_kernel.client import connect_raw as connect_raw
     from lane_kernel.course import check as check
     from lane_kernel.errors import LaneError as LaneError
     from lane_kernel.errors import NotRunningError as NotRunningError
@@ -73,6 +78,7 @@ if TYPE_CHECKING:
     from lane_kernel.server import HandlerError as HandlerError
     from lane_kernel.server import HookError as HookError
     from lane_kernel.server import HookKind as HookKind
+    from lane_kernel.server import InThread as InThread
     from lane_kernel.server import PanicData as PanicData
     from lane_kernel.server import Request as Request
     from lane_kernel.server import RequestErrorData as RequestErrorData
@@ -83,9 +89,11 @@ if TYPE_CHECKING:
     from lane_kernel.server import ServerHook as ServerHook
     from lane_kernel.server import Status as Status
     from lane_kernel.server import Stream as Stream
+    from lane_kernel.server import ThreadError as ThreadError
     from lane_kernel.server import Upgrade as Upgrade
     from lane_kernel.server import WebSocket as WebSocket
     from lane_kernel.server import WebSocketFrame as WebSocketFrame
+    from lane_kernel.server import in_thread as in_thread
     from lane_kernel.server.attributes import AttributeUseError as AttributeUseError
     from lane_kernel.server.attributes import ExtractionError as ExtractionError
     from lane_kernel.server.attributes import attribute as attribute
@@ -216,6 +224,7 @@ _HOMES = {
     "HandshakeError": "wire.handshake",
     "HookError": "server",
     "HookKind": "server",
+    "InThread": "server",
     "Inspector": "panels",
     "LaneError": "errors",
     "ListenError": "net.listener",
@@ -228,6 +237,10 @@ _HOMES = {
     "PointToPoint": "server.groups",
     "Policy": "wire.policy",
     "ProtocolError": "wire.rules",
+    "RawConnection": "client",
+    "ReadyState": "client",
+    "ReceiveError": "client",
+    "Reconnection": "client",
     "RedisBroadcastMap": "broadcast",
     "Request": "server",
     "RequestErrorData": "server",
@@ -244,6 +257,7 @@ _HOMES = {
     "Subscription": "broadcast",
     "SubscriptionEndedError": "broadcast",
     "TEXT_EVENT_STREAM": "server.context",
+    "ThreadError": "server",
     "Timeline": "timeline",
     "TimelinePanel": "panels",
     "Upgrade": "server",
@@ -257,12 +271,14 @@ _HOMES = {
     "clear_response_headers": "server.attributes",
     "closed": "server.attributes",
     "connect": "client",
+    "connect_raw": "client",
     "dissect": "timeline",
     "epilogue_hooks": "server.attributes",
     "epilogue_macros": "server.attributes",
     "filter": "server.attributes",
     "flush": "server.attributes",
     "host": "server.attributes",
+    "in_thread": "server",
     "is_connect_method": "server.attributes",
     "is_delete_method": "server.attributes",
     "is_get_method": "server.attributes",
