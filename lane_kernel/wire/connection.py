@@ -151,7 +151,7 @@ class WebSocketConnection:
             unmask: The function that unmasks payload data.
             max_message: The bound on a message in bytes, inflated; a longer one fails the connection with 1009.
             max_frame: The bound on the length that a frame declares, in bytes; a longer one fails the connection with
-                1009 before its payload data is read. As much as a message by default.
+                1009 before its payload data is read. None besides the message's by default.
             policy: What this end does of its own accord.
             deflate: What the opening handshake agreed on permessage-deflate.
             holds_end: Whether a Close, or what fails the connection, waits for the next call of `receive_data`, so that
@@ -166,8 +166,8 @@ class WebSocketConnection:
         self.close_reason = ""
         self.failure: ProtocolError | None = None
         self._unmask = unmask
-        self._max_frame = max_message if max_frame is None else max_frame
-        self._most = min(max_message, self._max_frame)
+        self._max_frame = max_frame
+        self._most = max_message if max_frame is None else min(max_message, max_frame)
         self._writer = FrameWriter(side, policy, deflate, mask=unmask, make_masking_key=make_masking_key)
         inflater = None if deflate is None else Inflater(deflate, side.peer)
         self._rsv_allowed = 0 if deflate is None else RSV1
@@ -320,7 +320,7 @@ class WebSocketConnection:
             is_compressed = bool(header.rsv & self._rsv_allowed) and header.opcode != Opcode.CONTINUATION
             message.begin(opcode, is_compressed=is_compressed)
         message.check_room(header.length, span)
-        if header.length > self._max_frame:
+        if self._max_frame is not None and header.length > self._max_frame:
             text = f"a frame of {header.length:,} bytes, over the bound of {self._max_frame:,}"
             raise ProtocolError(rules.MESSAGE_TOO_BIG, span, text)
 
@@ -431,6 +431,11 @@ class WebSocketConnection:
 
     # What goes
 
+    @property
+    def is_fragmenting(self) -> bool:
+        """Whether a message that is being sent is unfinished, so that no other may begin."""
+        return self._writer.is_fragmenting
+
     def data_to_send(self) -> bytes:
         """Take the bytes that wait to be written."""
         out = self._out
@@ -492,11 +497,6 @@ class WebSocketConnection:
         frame = close_frame(code, reason)
         if not self._close_sent and self.state is not State.CLOSED:
             self.send_as_is(self._writer.own(frame))
-
-    @property
-    def is_fragmenting(self) -> bool:
-        """Whether a message whose fragments we send one by one is unfinished."""
-        return self._writer.is_fragmenting
 
     def _check_state(self) -> None:
         if self._close_sent or self.state is _CLOSED:
