@@ -292,8 +292,12 @@ class RecordedStream(IOStream):
         """Write what the socket takes now, record that, and keep the rest."""
         if self._receive is None:
             self._maybe_add_error_listener()  # as IOStream's own `write` does
+        if not data:
+            return
         taken = 0
-        if not self._unsent:
+        # A write that TLS could not finish is tried again with at least as much; so it is given no more at once than
+        # `_handle_write` gives it.
+        if not self._unsent and not (self._is_tls and len(data) > WRITE):
             try:
                 taken = self.socket.send(data)
             except _NOT_NOW:
