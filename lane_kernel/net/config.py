@@ -43,6 +43,7 @@ class Config:
         ping_timeout: The wait for the Pong to a keep-alive Ping: 1011, as `websockets` closes.
         close_timeout: The wait for the other end's Close.
         max_connections: Open connections of a server: 503.
+        blocked_after: The loop may be blocked so long without a word in the handlers' log.
     """
 
     max_head: int = 32 * 1024
@@ -63,6 +64,7 @@ class Config:
     ping_timeout: float = 20.0
     close_timeout: float = 5.0
     max_connections: int = 4096
+    blocked_after: float = 0.05
 
     def __post_init__(self) -> None:
         """Refuse what is no bound.

@@ -186,7 +186,7 @@ class Exchange:
             websocket.take_over()
         self._ending = False
         self._turn = asyncio.get_running_loop().create_future()
-        handler = asyncio.ensure_future(self._contained(run(self.stream, ctx)))
+        handler = asyncio.ensure_future(self._contained(run(self.stream, ctx), route))
         waited: set[asyncio.Future[Any]] = {handler, self._turn}
         if self.kind is RouteKind.EVENTS:
             waited.add(self.stream.gone)
@@ -211,10 +211,11 @@ class Exchange:
             text = f"the handler did not end within {END_TIMEOUT:g} s of its cancellation"
             self._server.fail(HandlerStoppedError(text), route, self.stream.connection)
 
-    async def _contained(self, handler: Awaitable[Status]) -> Status:
+    async def _contained(self, handler: Awaitable[Status], route: Route) -> Status:
         """Await a handler; what would end the kernel, or end the handler unseen, becomes a failure of its own."""
         try:
-            return await handler
+            with self._server.watching.handling(route, self.stream.connection):
+                return await handler
         except asyncio.CancelledError as error:
             if self._ending:
                 raise

@@ -17,7 +17,6 @@ from lane_kernel.net.config import DEFAULT, Config
 from lane_kernel.net.home import Home
 from lane_kernel.net.listener import Listener, ListenError
 from lane_kernel.net.stream import RecordedStream
-from lane_kernel.net.watch import Watch
 from lane_kernel.server import define
 from lane_kernel.server.attributes import attributes_of
 from lane_kernel.server.log import HandlersLog
@@ -32,6 +31,7 @@ from lane_kernel.server.sessions import (
     hook_run,
     websocket_run,
 )
+from lane_kernel.server.watching import Watching
 from lane_kernel.sides import Side
 from lane_kernel.timeline import Timeline
 from lane_kernel.wire.deflate import DeflateParameters
@@ -39,6 +39,9 @@ from lane_kernel.wire.policy import POLITE, Policy
 
 STOP_TIMEOUT = 5.0
 """Default bound on `stop`, in seconds."""
+
+LEAST_TIMEOUT = 0.1
+"""What the tasks that handlers left have to end in, in seconds, where nothing is left of `stop`'s time."""
 
 Defined = TypeVar("Defined", bound=Callable[..., Any])
 
@@ -80,6 +83,7 @@ class Server:
         name: Its name.
         host: The address it binds.
         log: What its handlers said and how they failed.
+        watching: What listens to them, and to the loop.
         config: The bounds of its connections.
         subprotocols: The subprotocols it speaks; of those that a client asks for, its most preferred one is taken.
         deflate: What it wishes of permessage-deflate; None declines it.
@@ -124,11 +128,11 @@ class Server:
         self.allowed_origins: set[str] = set()
         self.capture = store or kernel_store()
         self.log = HandlersLog(self.capture)
+        self.watching = Watching(self.log, self.fail)
         self.timeline = Timeline(self.capture, sees=self._sees, start=self.capture.next)
         self._port = port
         self._listener: Listener | None = None
         self._home: Home | None = None
-        self._watch: Watch | None = None
         self._stopping: asyncio.Task[None] | None = None
         self._routes = Routes()
         self._staged: list[_Registration] | None = None
@@ -258,15 +262,23 @@ class Server:
         """Say that something changed."""
         self._changes += 1
 
-    def _fail_beside(self, error: Exception, where: str) -> None:
-        self.log.fail(error, where=where)
-        self.touch()
+    def fail(
+        self, error: Exception, route: Route | None, connection: Connection | None, where: str | None = None
+    ) -> None:
+        """Log a failure, and keep it for `check`.
 
-    def fail(self, error: Exception, route: Route, connection: Connection | None) -> None:
-        """Log a handler's failure, and keep it for `check`."""
-        line = route.line_of(error)
-        route.error, route.error_line = f"{type(error).__name__}: {error}", line
-        self.log.fail(error, route.pattern, connection, line)
+        Args:
+            error: The error.
+            route: The route of the handler that it came from, or None.
+            connection: The connection that this handler served.
+            where: Where it happened, where that was not in the handler itself.
+        """
+        line = None
+        if route is not None:
+            line = route.line_of(error)
+            route.error, route.error_line = f"{type(error).__name__}: {error}", line
+        self.log.fail(error, "" if route is None else route.pattern, connection, line, where)
+        self.touch()
 
     @property
     def websockets(self) -> tuple[WebSocket, ...]:
@@ -283,10 +295,10 @@ class Server:
         """Raise what failed in the background since the last check.
 
         Raises:
-            ExceptionGroup: The errors that handlers raised, each with a note of its route and connection.
+            ExceptionGroup: What handlers raised, and their tasks and callbacks, each with a note of its route and
+                connection; what else failed beside the cells; and tasks of handlers that outlived `stop`.
         """
-        if self._watch is not None:
-            self._watch.collect()
+        self.watching.collect()
         failures = self.log.collect()
         if failures:
             count = f"{len(failures)} failure{'s' if len(failures) > 1 else ''}"
@@ -350,7 +362,7 @@ class Server:
                 raise
             listener.listen_on(self.host, 0)
         self._listener = listener
-        self._watch = Watch.begin(self._home, self._fail_beside)
+        self.watching.begin(self._home, self.config.blocked_after)
         _servers[self.name] = self
         self.touch()
         return self
@@ -371,6 +383,8 @@ class Server:
 
     async def stop(self, timeout: float = STOP_TIMEOUT) -> None:
         """Stop listening and end every connection: WebSockets are told 1001, the rest is closed.
+
+        Tasks that handlers left running are cancelled; `check` raises those that do not end.
 
         It may be called from another thread's loop; where it is being stopped already, this waits for that.
 
@@ -399,6 +413,7 @@ class Server:
         listener, self._listener = self._listener, None
         self._port = listener.port
         listener.stop()
+        deadline = asyncio.get_running_loop().time() + timeout
         half = timeout / 2
         sockets = self.websockets
         await asyncio.gather(*(socket.close(1001, "the server stops", half) for socket in sockets))
@@ -414,9 +429,7 @@ class Server:
                 self.log.fail(
                     _StuckError(f"did not end within {half:g} s of stop()"), route, exchange.stream.connection
                 )
-        if self._watch is not None:
-            self._watch.end(self._fail_beside)
-            self._watch = None
+        await self.watching.end(max(deadline - asyncio.get_running_loop().time(), LEAST_TIMEOUT))
 
     async def __aenter__(self) -> Self:
         """Start."""
