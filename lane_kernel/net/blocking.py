@@ -17,7 +17,6 @@ from collections import Counter
 from collections.abc import Callable
 from contextvars import Context
 from dataclasses import dataclass, field, replace
-from functools import cache
 from pathlib import Path
 from types import FrameType
 from weakref import WeakKeyDictionary
@@ -38,6 +37,8 @@ _KINDS_OF_LINES = 200
 _TURN, _SELECT = ("_run_once", "run_forever"), "select"
 _PARDONED = frozenset({Watch.collect.__code__})
 _PACKAGE = str(Path(__file__).resolve().parents[1])
+_INSTALLED = (sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib"))
+_OTHERS = (*_INSTALLED, _PACKAGE, "<frozen")
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,8 +136,9 @@ class LoopWatch:
     def _beat(self) -> None:
         now, worked = self._home.loop.time(), time.thread_time()
         try:
-            if self._looks or self._pardoned:
-                self._judge(now - self._due + BEAT / 2, worked - self._worked)
+            late = now - self._due
+            if late > LOOK / 4:
+                self._judge(late + BEAT / 2, worked - self._worked)
             if self._held and now >= self._quiet_until:
                 self._tell_held()
         finally:
@@ -174,8 +176,10 @@ class LoopWatch:
     def _look_on(self) -> None:
         loop = self._home.loop
         while not self._ended.wait(LOOK) and not loop.is_closed():
-            if loop.time() - self._due > LOOK / 4:
-                self._look()
+            # Held while it looks: a beat that comes meanwhile waits for what is seen.
+            with self._lock:
+                if loop.time() - self._due > LOOK / 4:
+                    self._look()
 
     def _look(self) -> None:
         frame = sys._current_frames().get(self._home.thread_id)  # noqa: SLF001 - the public way to another thread's frames
@@ -184,15 +188,11 @@ class LoopWatch:
             self._pardoned = True
             return
         places = _places(frame)
-        task = asyncio.current_task(self._home.loop)
-        with self._lock:
-            if places is None or len(self._looks) > _KINDS_OF_LINES:
-                return
-            if not places:
-                self._pardoned = True
-                return
+        if places == ():
+            self._pardoned = True
+        elif places is not None and len(self._looks) < _KINDS_OF_LINES:
             self._looks[places] += 1
-            if task is not None:
+            if (task := asyncio.current_task(self._home.loop)) is not None:
                 self._contexts[places] = context_of(task)
 
 
@@ -224,12 +224,9 @@ def _places(innermost: FrameType) -> tuple[Place, ...] | None:
     return (theirs[-1],) if len(theirs) == 1 else (theirs[-1], theirs[0])
 
 
-@cache
 def _is_theirs(filename: str) -> bool:
     """Whether code is a person's: neither Python's, nor an installed package's, nor ours."""
-    paths = sysconfig.get_paths()
-    others = (*(paths[name] for name in ("stdlib", "platstdlib", "purelib", "platlib")), _PACKAGE, "<frozen")
-    return not filename.startswith(others)
+    return not filename.startswith(_OTHERS)
 
 
 def name_places(places: tuple[Place, ...]) -> str:

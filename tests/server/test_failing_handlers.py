@@ -172,7 +172,10 @@ async def test_a_callback_and_a_thread_that_raise_are_failures(server: Server):
     await asyncio.wait_for(ended.wait(), 5)
     assert sorted(failures(server)) == [
         "ValueError: in a thread [in thread worker]",
-        "ZeroDivisionError: division by zero [in a callback of the loop, started by the handler of /beside, connection 1]",
+        (
+            "ZeroDivisionError: division by zero "
+            "[in a callback of the loop, started by the handler of /beside, connection 1]"
+        ),
     ]
 
 
