@@ -193,7 +193,8 @@ class LoopWatch:
         elif places is not None and len(self._looks) < _KINDS_OF_LINES:
             self._looks[places] += 1
             if (task := asyncio.current_task(self._home.loop)) is not None:
-                self._contexts[places] = context_of(task)
+                # As it is now: what runs may be over when the loop comes round.
+                self._contexts[places] = context_of(task).copy()
 
 
 def watch_of(home: Home) -> LoopWatch | None:

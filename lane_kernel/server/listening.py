@@ -60,7 +60,20 @@ class _Stream:
         return getattr(vars(self)["_stream"], name)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        setattr(self._stream, name, value)
+        # IPython wraps the `write` of what it finds while a cell runs; on the stream itself that would call us again.
+        if name in ("write", "writelines"):
+            vars(self)[name] = value
+        else:
+            setattr(self._stream, name, value)
+
+    @property
+    def __class__(self) -> type:
+        """The stream's, for those who ask what it is an instance of."""
+        return type(self._stream)
+
+    @__class__.setter
+    def __class__(self, value: type) -> None:
+        raise TypeError("the class of a standard stream stays")
 
 
 _HANDS_OUT = logging.Logger.callHandlers.__code__

@@ -57,7 +57,28 @@ async def test_a_stream_that_someone_replaced_meanwhile_stays(monkeypatch: pytes
     print("passed on")
     async with Server("again", store=Store()):
         assert sys.stdout is ours
-    assert isinstance(sys.stdout, _Stream) is False
+    assert type(sys.stdout) is not type(ours)
+
+
+async def test_a_write_that_ipython_wraps_while_a_cell_runs(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    inner, teed = io.StringIO(), []
+    monkeypatch.setattr(sys, "stdout", inner)
+    async with Server("teed", store=Store()) as teed_server:
+        ours: Any = sys.stdout
+        write = ours.write
+
+        def tee(text: str) -> Any:
+            teed.append(text)
+            return write(text)
+
+        ours.write = tee
+        await prints(teed_server, "in the cell")
+        ours.write = write
+        await prints(teed_server, "after it")
+        assert texts(teed_server) == ["in the cell", "after it"]
+    assert teed == ["in the cell", "\n"]
+    assert inner.getvalue() == "in the cell\nafter it\n"
+    assert vars(inner) == {}
 
 
 async def test_a_stream_around_ours_is_heard_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -104,6 +125,8 @@ async def test_the_stream_is_else_the_one_it_stands_for(monkeypatch: pytest.Monk
         assert (ours.encoding, ours.isatty(), ours.getvalue()) == (inner.encoding, False, "")
         ours.writelines(["a", "b\n"])
         print("c", flush=True)
+        is_one: bool = isinstance(ours, io.StringIO)
+        assert is_one
         assert not hasattr(ours, "parent_header")
         ours.parent_header = "as ipykernel sets it"
         with pytest.raises(AttributeError):
