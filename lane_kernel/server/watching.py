@@ -127,7 +127,12 @@ class _Line:
 
 
 class Watching:
-    """What one server watches while it runs: its handlers, the loop, and what fails unseen beside them."""
+    """What one server watches while it runs: its handlers, the loop, and what fails unseen beside them.
+
+    Attributes:
+        log: The log of its handlers.
+        loop_watch: Measures how long its loop is blocked; None while the server does not run.
+    """
 
     def __init__(self, log: HandlersLog, fail: Fail) -> None:
         """Watch nothing yet.
@@ -140,7 +145,7 @@ class Watching:
         self._fail = fail
         self._home: Home | None = None
         self._watch: Watch | None = None
-        self._loop_watch: LoopWatch | None = None
+        self.loop_watch: LoopWatch | None = None
         self._ended: list[ReferenceType[Handling]] = []
         self._timer: asyncio.TimerHandle | None = None
         # What other threads said and the loop has not come to: bounded, as the log is.
@@ -158,7 +163,7 @@ class Watching:
         """
         self._home = home
         self._watch = Watch.begin(home, self._failed_beside)
-        self._loop_watch = LoopWatch.begin(home, self._blocked, blocked_after)
+        self.loop_watch = LoopWatch.begin(home, self._blocked, blocked_after)
         ears.open()
 
     async def end(self, timeout: float) -> None:
@@ -167,10 +172,10 @@ class Watching:
         Args:
             timeout: How long those tasks may take to end, in seconds.
         """
-        if self._watch is None or self._loop_watch is None:
+        if self._watch is None or self.loop_watch is None:
             return
-        watch, loop_watch = self._watch, self._loop_watch
-        self._watch = self._loop_watch = None
+        watch, loop_watch = self._watch, self.loop_watch
+        self._watch = self.loop_watch = None
         try:
             await self._end_tasks(timeout)
         finally:
