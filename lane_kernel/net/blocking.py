@@ -24,16 +24,17 @@ from weakref import WeakKeyDictionary
 from lane_kernel.net.home import Home
 from lane_kernel.net.watch import Watch, context_of
 
-BEAT = 0.01
+BEAT = 0.025
 """Seconds between two beats; a blocked time is known to within half of it."""
 
-LOOK = 0.02
+LOOK = 0.025
 """Seconds between two looks of the thread."""
 
 QUIET = 1.0
 """What blocks the loop within so many seconds of what was told is told together, after them."""
 
 _KINDS_OF_LINES = 200
+_UNSEEN = "code that was over before it could be looked at"
 _TURN, _SELECT = ("_run_once", "run_forever"), "select"
 _PARDONED = frozenset({Watch.collect.__code__})
 _PACKAGE = str(Path(__file__).resolve().parents[1])
@@ -94,7 +95,9 @@ class LoopWatch:
         self._lock = threading.Lock()
         self._worked = time.thread_time()
         self._due = home.loop.time()
-        self._ended = threading.Event()
+        # Held until the end; to wait for it costs less than for an Event.
+        self._ended = threading.Lock()
+        self._ended.acquire()
         self._beat()
         self._thread = threading.Thread(target=self._look_on, name="lane_kernel loop watch", daemon=True)
         self._thread.start()
@@ -122,7 +125,7 @@ class LoopWatch:
         if self._reports:
             return
         del _watches[self._home.loop]
-        self._ended.set()
+        self._ended.release()
         self._handle.cancel()
         self._thread.join()
 
@@ -151,10 +154,11 @@ class LoopWatch:
             looks, self._looks = self._looks, Counter()
             contexts, self._contexts = self._contexts, {}
             pardoned, self._pardoned = self._pardoned, False
-        if pardoned or not looks or seconds < self.threshold or max(worked, looks.total() * LOOK) < seconds / 2:
+        seen = (looks.total() + 1) * LOOK if looks else 0.0
+        if pardoned or seconds < self.threshold or max(worked, seen) < seconds / 4:
             return
-        places, _ = looks.most_common(1)[0]
-        block = Block(seconds, name_places(places))
+        places = looks.most_common(1)[0][0] if looks else ()
+        block = Block(seconds, name_places(places) or _UNSEEN)
         self.count += 1
         self.last = block
         if self.longest is None or block.seconds >= self.longest.seconds:
@@ -175,7 +179,7 @@ class LoopWatch:
 
     def _look_on(self) -> None:
         loop = self._home.loop
-        while not self._ended.wait(LOOK) and not loop.is_closed():
+        while not self._ended.acquire(timeout=LOOK) and not loop.is_closed():
             # Held while it looks: a beat that comes meanwhile waits for what is seen.
             with self._lock:
                 if loop.time() - self._due > LOOK / 4:
@@ -213,6 +217,8 @@ def _places(innermost: FrameType) -> tuple[Place, ...] | None:
     frame: FrameType | None = innermost
     inner: FrameType | None = None
     while frame is not None and frame.f_code.co_name not in _TURN:
+        if frame.f_code is LoopWatch._beat.__code__:  # noqa: SLF001 - the loop has come round
+            return None
         if frame.f_code in _PARDONED:
             return ()
         if _is_theirs(frame.f_code.co_filename):

@@ -75,6 +75,7 @@ class HandlersLog:
         details: str | None = None,
         source: str = "",
         kind: NoteKind = NoteKind.LOG,
+        brief: str = "",
     ) -> None:
         """Add a line.
 
@@ -87,12 +88,13 @@ class HandlersLog:
             details: The traceback.
             source: Who says it, where that is not the server.
             kind: What the note in the capture tells.
+            brief: What the note shows, where that is not the line.
         """
         number = None if connection is None else connection.number
         self.records.append(LogRecord(self._store.now_ns(), route, number, level, text, line, details, source))
         self.total += 1
         what = f"log {level}" if kind is NoteKind.LOG else f"loop {kind.value}"
-        self._store.note(kind, connection, what, preview=text, route=route)
+        self._store.note(kind, connection, what, preview=brief or text, route=route)
 
     def fail(
         self,

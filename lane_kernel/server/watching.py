@@ -246,13 +246,16 @@ class Watching:
         log = self.log if handling is None else handling.watching.log
         by = block.by if handling is None else f"{handling}: {block.by}"
         instead = _IN_A_CELL if handling is None else _IN_A_HANDLER
+        brief = f"{say_seconds(block.seconds)} by {by}{_others(block)}"
+        is_long = block.seconds >= LONG
+        advice = f"; no server on it answers meanwhile: {instead}" if is_long else ""
         log.add(
-            "warning" if block.seconds >= LONG else "info",
-            f"the loop was blocked for {say_seconds(block.seconds)} by {by}{_others(block)}; "
-            f"no server on it answers meanwhile: {instead}",
+            "warning" if is_long else "info",
+            f"the loop was blocked for {brief}{advice}",
             route="" if handling is None else handling.route.pattern,
             connection=None if handling is None else handling.connection,
             kind=NoteKind.BLOCKED,
+            brief=brief,
         )
 
     # What was left behind
@@ -279,7 +282,7 @@ class Watching:
                 left[handling].append(name_of(task))
         for handling, names in left.items():
             if names:
-                handling.add("warning", f"{handling}, ended and left {_count(names)} running: {_some(names)}")
+                handling.add("warning", f"the handler ended and left {_count(names)} running: {_some(names)}")
 
     def _tasks(self) -> Iterable[tuple[Handling, asyncio.Task[Any]]]:
         """The tasks that this server's handlers started and that have not ended."""

@@ -13,6 +13,9 @@ SERVER = """\
 import asyncio, logging, sys, time
 import lane_kernel as lane
 
+from lane_kernel.net import blocking
+
+blocking.QUIET = 0.1
 before = sys.stdout, sys.stderr
 server = lane.Server()
 
@@ -40,7 +43,7 @@ async with lane.connect(server.url("/{path}")) as ws:
 
 TELL = """\
 import json
-await asyncio.sleep(1.1)
+await asyncio.sleep(0.3)
 records = [(r.level, r.route, r.source, r.text) for r in server.log.records]
 await server.stop()
 assert (sys.stdout, sys.stderr) == before
@@ -74,17 +77,21 @@ def test_a_cell_that_blocks_the_loop_is_named_with_its_line(tmp_path: Path) -> N
         tmp_path,
         "def nap(seconds):\n    time.sleep(seconds)",
         "x = 1\n\ntime.sleep(0.6)",
-        "await asyncio.sleep(1.1)\nnap(0.6)",
-        "await asyncio.sleep(1.1)",
+        "await asyncio.sleep(0.3)\nnap(0.6)",
+        "await asyncio.sleep(0.3)",
         ASK.format(path="slow"),
     )
     blocked = [record for record in records if "the loop was blocked" in record[3]]
-    direct = [record for record in blocked if "by cell [3], line 3: time.sleep(0.6);" in record[3]]
+    direct = [
+        record
+        for record in blocked
+        if "by cell [3], line 3: time.sleep(0.6); no server on it answers meanwhile: use await" in record[3]
+    ]
     nested = [record for record in blocked if "by cell [4], line 2: nap(0.6), in cell [2], line 2" in record[3]]
     handler = [record for record in blocked if "by the handler of /slow, connection" in record[3]]
     assert [len(direct), len(nested), len(handler)] == [1, 1, 1], blocked
     assert [direct[0][0], nested[0][0], handler[0][:2]] == ["warning", "warning", ["info", "/slow"]]
-    assert "cell [1], line 17: time.sleep(0.4)" in handler[0][3]
+    assert "cell [1], line 20: time.sleep(0.4)" in handler[0][3]
 
 
 def test_a_task_that_outlives_the_server_turns_the_run_red(tmp_path: Path) -> None:

@@ -38,8 +38,8 @@ function render({ model, el }) {
     blocked.hidden = state.blocked === null;
     if (state.blocked !== null) {
       const { count, last, longest, by, long } = state.blocked;
-      const most = count === 1 ? "" : `, ${format.delta(longest * 1e9)} at most of ${format.count(count)} times`;
-      setText(blocked, `${long ? "▲ " : ""}loop blocked ${format.delta(last * 1e9)}${most}`);
+      const times = count === 1 ? "" : ` ${format.count(count)} times: longest ${format.delta(longest * 1e9)}, last`;
+      setText(blocked, `${long ? "▲ " : ""}loop blocked${times} ${format.delta(last * 1e9)}`);
       blocked.title = `While the loop is blocked, no server on it answers.\nLongest by ${by}`;
       blocked.className = `lane-blocked ${long ? "lane-s-warning" : "lane-counter"}`;
     }
