@@ -54,11 +54,11 @@ class Handling:
 
     Attributes:
         watching: Whose handler.
-        route: Its route.
+        route: Its route; None for what runs before one is found.
         connection: The connection that it serves.
     """
 
-    def __init__(self, watching: Watching, route: Route, connection: Connection) -> None:
+    def __init__(self, watching: Watching, route: Route | None, connection: Connection) -> None:
         """Name the handler."""
         self.watching = watching
         self.route = route
@@ -79,11 +79,19 @@ class Handling:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Tell what was printed without a newline, and look for tasks before long."""
+        if kind is GeneratorExit:
+            # It did not end but was thrown away with its loop, in whatever context that was.
+            return
         if self._token is not None:
             current.reset(self._token)
         for (source, _), line in list(self._lines.items()):
             self._tell_line(source, line)
         self.watching.ended(self)
+
+    @property
+    def pattern(self) -> str:
+        """Its route's pattern, or "" where there is none."""
+        return "" if self.route is None else self.route.pattern
 
     def hear(self, source: str, text: str) -> None:
         """Take what was written to a stream, on any thread; whole lines become records."""
@@ -104,7 +112,7 @@ class Handling:
         self.watching.add(self, level, text, source, details)
 
     def __str__(self) -> str:
-        return name_handler(self.route.pattern, self.connection)
+        return name_handler(self.pattern, self.connection)
 
 
 class _Line:
@@ -186,11 +194,11 @@ class Watching:
             watch.end(self._failed_beside)
             ears.close()
 
-    def handling(self, route: Route, connection: Connection) -> Handling:
+    def handling(self, route: Route | None, connection: Connection) -> Handling:
         """A handler's run, to be wrapped around it.
 
         Args:
-            route: Its route.
+            route: Its route; None for what runs before one is found.
             connection: The connection that it serves.
         """
         return Handling(self, route, connection)
@@ -225,7 +233,7 @@ class Watching:
             self._add(*one)
 
     def _add(self, handling: Handling, level: str, text: str, source: str, details: str | None) -> None:
-        route, connection = handling.route.pattern, handling.connection
+        route, connection = handling.pattern, handling.connection
         self.log.add(level, text, route=route, connection=connection, source=source, details=details)
 
     # What failed beside the handlers
@@ -252,7 +260,7 @@ class Watching:
         log.add(
             "warning" if is_long else "info",
             f"the loop was blocked for {brief}{advice}",
-            route="" if handling is None else handling.route.pattern,
+            route="" if handling is None else handling.pattern,
             connection=None if handling is None else handling.connection,
             kind=NoteKind.BLOCKED,
             brief=brief,

@@ -7,6 +7,7 @@ import logging
 import sys
 import threading
 import time
+from contextvars import Context
 
 import pytest
 
@@ -18,6 +19,7 @@ from lane_kernel.net.home import Home
 from lane_kernel.server import LogRecord, Server, watching
 from lane_kernel.server.listening import MAX_LINE
 from lane_kernel.server.log import MAX_RECORDS
+from lane_kernel.sides import Side
 from lane_kernel.timeline import EntryKind
 from tests.server.raw import until
 from tests.server.test_failing_handlers import closed_code, failures
@@ -226,6 +228,22 @@ async def test_a_task_that_outlives_stop_is_a_failure() -> None:
     assert failure.endswith("[in task stubborn(), started by the handler of /left, connection 1]")
     freed.set()
     await asyncio.wait(kept, timeout=5)
+
+
+async def test_a_handler_that_is_thrown_away_with_its_loop_says_nothing(server: Server) -> None:
+    """As the collector does with a coroutine whose loop was closed: in another context than it ran in."""
+    connection = server.capture.open(Side.SERVER, "a", "b", server.name)
+
+    async def handler() -> None:
+        with server.watching.handling(None, connection):
+            print("begun", end="")
+            await asyncio.Event().wait()
+
+    coroutine = handler()
+    Context().run(coroutine.send, None)
+    coroutine.close()
+    server.check()
+    assert said(server) == []
 
 
 async def test_another_servers_tasks_are_left_alone() -> None:
