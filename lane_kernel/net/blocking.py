@@ -201,11 +201,6 @@ class LoopWatch:
                 self._contexts[places] = context_of(task).copy()
 
 
-def watch_of(home: Home) -> LoopWatch | None:
-    """The watch of a loop, where it has one."""
-    return _watches.get(home.loop)
-
-
 def _places(innermost: FrameType) -> tuple[Place, ...] | None:
     """Where a loop's turn is: the outermost and the innermost line of a person's code in it.
 
@@ -252,9 +247,9 @@ def _name_file(filename: str) -> str:
     if "IPython" in sys.modules:
         from IPython import get_ipython
 
-        shell = get_ipython()
-        found = None if shell is None else shell.compile.format_code_name(filename)
-        if found is not None:
+        # Shells other than a kernel's may compile in ways of their own.
+        name_code = getattr(getattr(get_ipython(), "compile", None), "format_code_name", None)
+        if name_code is not None and (found := name_code(filename)) is not None:
             label, name = found
             return f"{label.lower()} {name.removeprefix('In')}"
     return filename if filename.startswith("<") else Path(filename).name

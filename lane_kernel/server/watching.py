@@ -243,7 +243,9 @@ class Watching:
         if handling is None:
             self._fail(error, None, None, where)
         else:
-            handling.watching.failed(handling, error, where)
+            # Of what a stopped server left behind, the one that runs tells: nobody may ask the other any more.
+            watching = self if handling.watching.loop_watch is None else handling.watching
+            watching.failed(handling, error, where)
 
     def failed(self, handling: Handling, error: Exception, where: str) -> None:
         """Tell of what failed in a task or a callback that a handler started."""

@@ -10,7 +10,7 @@ import time
 from contextvars import ContextVar
 
 from lane_kernel.net import blocking
-from lane_kernel.net.blocking import Block, LoopWatch, name_places, watch_of
+from lane_kernel.net.blocking import Block, LoopWatch, _watches, name_places
 from lane_kernel.net.home import Home
 from lane_kernel.net.watch import Watch
 
@@ -116,7 +116,7 @@ async def test_there_is_one_for_a_loop_and_nothing_of_it_after_the_last() -> Non
     threads = threading.active_count()
     watch = LoopWatch.begin(home, one, 0.05)
     assert LoopWatch.begin(home, two, 0.3) is watch
-    assert watch_of(home) is watch
+    assert _watches[home.loop] is watch
     assert threading.active_count() == threads + 1
     assert watch.threshold == 0.05
     time.sleep(0.1)  # noqa: ASYNC251 - that is what is tested
@@ -124,7 +124,7 @@ async def test_there_is_one_for_a_loop_and_nothing_of_it_after_the_last() -> Non
     assert one.blocks == [], "told once, to the last who asked"
     watch.end(two)
     watch.end(one)
-    assert watch_of(home) is None
+    assert home.loop not in _watches
     assert threading.active_count() == threads
 
 

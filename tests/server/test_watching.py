@@ -13,7 +13,7 @@ import pytest
 
 from lane_kernel.capture import Note, NoteKind, Store
 from lane_kernel.client import connect
-from lane_kernel.net.blocking import watch_of
+from lane_kernel.net.blocking import _watches
 from lane_kernel.net.config import Config
 from lane_kernel.net.home import Home
 from lane_kernel.server import LogRecord, Server, watching
@@ -275,6 +275,35 @@ async def test_a_failure_is_told_by_the_server_whose_handler_started_it() -> Non
         assert len(failures(one)) == 1
 
 
+async def test_what_a_stopped_servers_task_raises_later_is_told_by_the_one_that_runs() -> None:
+    freed = asyncio.Event()
+    kept: list[asyncio.Task[None]] = []
+
+    async def stubborn() -> None:
+        while not freed.is_set():
+            try:
+                await freed.wait()
+            except asyncio.CancelledError:
+                continue
+        raise ValueError("at last")
+
+    async with Server("two", store=Store()) as two:
+        async with Server("one", store=Store()) as one:
+
+            @one.websocket("/left")
+            async def left(ws):
+                kept.append(asyncio.create_task(stubborn()))
+                await asyncio.sleep(0)
+
+            await run(one, "/left")
+            await one.stop(timeout=0.2)
+        assert [failure.partition(":")[0] for failure in failures(one)] == ["LeftBehindError"]
+        freed.set()
+        await asyncio.wait(kept, timeout=5)
+        (failure,) = failures(two)
+        assert failure == "ValueError: at last [in task stubborn(), started by the handler of /left, connection 1]"
+
+
 async def test_the_blocked_loop_is_a_record_and_a_note(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watching, "LONG", 0.2)
     server = Server("blocked", store=Store(), config=Config(blocked_after=0.15))
@@ -298,7 +327,7 @@ async def test_the_blocked_loop_is_a_record_and_a_note(monkeypatch: pytest.Monke
     assert " ms by the handler of /slow" in note.preview
     assert [one.kind for one in server.capture.records() if isinstance(one, Note)].count(NoteKind.BLOCKED) == 1
     assert home is not None
-    assert watch_of(home) is None
+    assert home.loop not in _watches
 
 
 async def test_the_loop_blocked_by_no_handler() -> None:
@@ -339,5 +368,5 @@ async def test_after_the_last_stop_nothing_runs() -> None:
     threads = threading.active_count()
     async with Server("counted", store=Store()):
         assert threading.active_count() == threads + 1
-        assert watch_of(Home.here()) is not None
+        assert Home.here().loop in _watches
     assert threading.active_count() == threads
