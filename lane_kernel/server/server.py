@@ -19,7 +19,7 @@ from lane_kernel.net.listener import Listener, ListenError
 from lane_kernel.net.stream import RecordedStream
 from lane_kernel.net.watch import Watch
 from lane_kernel.server import define
-from lane_kernel.server.attributes import attributes_of, check_handler, refuse_attributes
+from lane_kernel.server.attributes import attributes_of, check_handler, mark_routed, refuse_attributes
 from lane_kernel.server.log import HandlersLog
 from lane_kernel.server.pipeline import Exchange
 from lane_kernel.server.routes import Definition, Route, RouteKind, Routes, Run, compile_pattern
@@ -172,6 +172,7 @@ class Server:
                     raise TypeError(f"{getattr(handler, '__name__', handler)!r} is no `async def` over (stream, ctx)")
                 check_handler(handler, pattern, names, is_method=False)
                 self._register(pattern, _kind_of(handler), function_run(handler), handler)
+                mark_routed(handler, pattern)
             return handler
 
         names = tuple(compile_pattern(pattern).groupindex)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable
+from dataclasses import replace
 from typing import Self
 
 from lane_kernel.capture import Connection
@@ -13,7 +14,8 @@ from lane_kernel.net.heads import RequestError, read_body, read_request_head
 from lane_kernel.net.stream import ConnectionLostError, RecordedStream
 from lane_kernel.server.context import Data, Request, as_bytes
 from lane_kernel.server.sessions import WebSocket
-from lane_kernel.wire.frames import Frame, Opcode
+from lane_kernel.wire.frames import Frame, Opcode, decode_header, payload_of
+from lane_kernel.wire.handshake import accept_key
 from lane_kernel.wire.messages import TEXT_ERRORS, Message
 from lane_kernel.wire.utf8 import first_wrong_byte
 
@@ -71,6 +73,34 @@ class WebSocketFrame:
             Frame(opcode if index == 0 else Opcode.CONTINUATION, part, fin=index == last).encode()
             for index, part in enumerate(parts)
         ]
+
+    @staticmethod
+    def decode_ws_frame(data: bytes) -> tuple[Frame, int] | None:
+        """Decode the frame that bytes begin with, masked or not; no rule is judged.
+
+        Args:
+            data: Bytes of one direction of a connection.
+
+        Returns:
+            The frame with its payload data unmasked, and how many bytes it takes; None where it is not whole.
+
+        Source: RFC 6455 §5.2.
+        """
+        header = decode_header(data)
+        if header is None or len(data) < (stop := header.size + header.length):
+            return None
+        rsv1, rsv2, rsv3 = (bool(header.rsv & bit) for bit in (4, 2, 1))
+        frame = Frame(header.opcode, payload_of(data), header.fin, rsv1, rsv2, rsv3, header.masking_key)
+        is_shortest = frame.header.length_bits == header.length_bits
+        return frame if is_shortest else replace(frame, length_bits=header.length_bits), stop
+
+    @staticmethod
+    def generate_accept_key(key: str) -> str:
+        """Derive Sec-WebSocket-Accept from Sec-WebSocket-Key.
+
+        Source: RFC 6455 §4.2.2, item 5.4.
+        """
+        return accept_key(key)
 
 
 def _split(payload: bytes, *, whole_characters: bool) -> Iterable[bytes]:

@@ -65,6 +65,7 @@ from lane_kernel.server.attributes.chain import (
     AttributeUseError,
     attributes_of,
     check_handler,
+    mark_routed,
     refuse_attributes,
 )
 from lane_kernel.server.attributes.composition import (
@@ -194,6 +195,7 @@ __all__ = [
     "is_unknown_upgrade_type",
     "is_unknown_version",
     "is_ws_upgrade_type",
+    "mark_routed",
     "methods",
     "prologue_hooks",
     "prologue_macros",

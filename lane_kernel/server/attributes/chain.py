@@ -205,7 +205,12 @@ def _check_coroutine(added: tuple[Attribute, ...], function: object) -> None:
 
 
 def _check_positions(added: tuple[Attribute, ...], function: Callable[..., Any]) -> None:
-    """Refuse a handler that cannot be given stream and context."""
+    """Refuse a handler that cannot be given stream and context, or that a route has already."""
+    if (pattern := getattr(function, "__lane_route__", None)) is not None:
+        raise AttributeUseError(
+            f"@{added[0].name} stands above @server.route({pattern!r}) on {_name_of(function)}, which has taken the "
+            "handler without it: write it below"
+        )
     try:
         inspect.signature(function).bind_partial(None, None)
     except TypeError:
@@ -282,6 +287,12 @@ def check_handler(handle: Callable[..., Any], pattern: str, names: Iterable[str]
                 f"nothing fills the parameter {name!r} of {_name_of(handle)}, the handler of {pattern!r}: put an "
                 f"attribute above it that does, such as {how}"
             )
+
+
+def mark_routed(handle: object, pattern: str) -> None:
+    """Remember that a route has taken a function, so that an attribute put on it later is refused, not passed over."""
+    if inspect.isfunction(handle):
+        handle.__lane_route__ = pattern  # type: ignore[attr-defined]
 
 
 def refuse_attributes(handler: object, pattern: str) -> None:
