@@ -192,15 +192,13 @@ def is_handler(given: object) -> bool:
         return False
     try:
         signature = inspect.signature(given)
-    except (TypeError, ValueError):
-        return False
-    if any(parameter.kind is inspect.Parameter.VAR_POSITIONAL for parameter in signature.parameters.values()):
-        return True
-    try:
         signature.bind(None)
     except TypeError:
         return True
-    return False
+    except ValueError:  # a callable of C's, which does not say what it takes
+        return False
+    kinds = {parameter.kind for parameter in signature.parameters.values()}
+    return inspect.iscoroutinefunction(given) and inspect.Parameter.VAR_POSITIONAL in kinds
 
 
 def check_given(name: str, given: object, types: tuple[type, ...], wanted: str) -> None:
