@@ -61,12 +61,19 @@ if TYPE_CHECKING:
     from lane_kernel.server import Context as Context
     from lane_kernel.server import Events as Events
     from lane_kernel.server import HandlerError as HandlerError
+    from lane_kernel.server import HookError as HookError
+    from lane_kernel.server import HookKind as HookKind
+    from lane_kernel.server import PanicData as PanicData
     from lane_kernel.server import Request as Request
+    from lane_kernel.server import RequestErrorData as RequestErrorData
     from lane_kernel.server import Response as Response
+    from lane_kernel.server import RouteError as RouteError
     from lane_kernel.server import Server as Server
+    from lane_kernel.server import ServerControl as ServerControl
     from lane_kernel.server import ServerHook as ServerHook
     from lane_kernel.server import Status as Status
     from lane_kernel.server import Stream as Stream
+    from lane_kernel.server import Upgrade as Upgrade
     from lane_kernel.server import WebSocket as WebSocket
     from lane_kernel.server import WebSocketFrame as WebSocketFrame
     from lane_kernel.server.attributes import AttributeUseError as AttributeUseError
@@ -185,18 +192,24 @@ _HOMES = {
     "HandlerError": "server",
     "HandlersPanel": "panels",
     "HandshakeError": "wire.handshake",
+    "HookError": "server",
+    "HookKind": "server",
     "Inspector": "panels",
     "LaneError": "errors",
     "ListenError": "net.listener",
     "NotRunningError": "errors",
     "Opcode": "wire.frames",
+    "PanicData": "server",
     "Playground": "panels",
     "Policy": "wire.policy",
     "ProtocolError": "wire.rules",
     "Request": "server",
+    "RequestErrorData": "server",
     "Response": "server",
     "ResponseError": "net.heads",
+    "RouteError": "server",
     "Server": "server",
+    "ServerControl": "server",
     "ServerHook": "server",
     "Side": "sides",
     "Status": "server",
@@ -205,6 +218,7 @@ _HOMES = {
     "TEXT_EVENT_STREAM": "server.context",
     "Timeline": "timeline",
     "TimelinePanel": "panels",
+    "Upgrade": "server",
     "UpgradeType": "server.context",
     "WebSocket": "server",
     "WebSocketFrame": "server",

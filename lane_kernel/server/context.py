@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import json
 import re
+import traceback
 from dataclasses import dataclass, field
 from enum import Enum
 from http import HTTPStatus
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from tornado.httputil import parse_cookie
 
-from lane_kernel.net.heads import RequestHead
+from lane_kernel.net.heads import RequestHead, parse_request_head
 from lane_kernel.wire.handshake import build_head, is_upgrade
+
+if TYPE_CHECKING:
+    from lane_kernel.server.routes import Route
 
 CONTENT_TYPE = "Content-Type"
 TEXT_EVENT_STREAM = "text/event-stream"
@@ -77,6 +81,11 @@ class Request:
         self.version = head.version
         self.body = body
         self._head = head
+
+    @classmethod
+    def unread(cls) -> Self:
+        """What stands for a request that could not be read."""
+        return cls(parse_request_head(b"GET / HTTP/1.0\r\n\r\n"))
 
     @property
     def path(self) -> str:
@@ -284,17 +293,18 @@ class Response:
         """Build the response's bytes.
 
         Adds `Connection: keep-alive` (or `close`, where the client wants that), a content type, and `Content-Length`,
-        except for an event stream. The answer to HEAD has no body.
+        except for an event stream. The answer to HEAD has no body; 204 has none, and no word of one.
 
-        Source: RFC 9110 §9.3.2 and RFC 9112 §9.6.
+        Source: RFC 9110 §8.6 and §9.3.2; RFC 9112 §9.6.
         """
         lines = list(self._headers)
         if self.header("Connection") is None:
             lines.append(("Connection", "keep-alive" if self._keeps_alive else "close"))
-        if self.header(CONTENT_TYPE) is None:
-            lines.append((CONTENT_TYPE, "text/plain; charset=utf-8"))
-        if not self.is_event_stream and self.header("Content-Length") is None:
-            lines.append(("Content-Length", str(len(self.body))))
+        if self.status != HTTPStatus.NO_CONTENT:
+            if self.header(CONTENT_TYPE) is None:
+                lines.append((CONTENT_TYPE, "text/plain; charset=utf-8"))
+            if not self.is_event_stream and self.header("Content-Length") is None:
+                lines.append(("Content-Length", str(len(self.body))))
         head = build_head(f"{self.version} {self.status} {self._reason()}", lines)
         return head if self._is_head_only else head + self.body
 
@@ -323,6 +333,11 @@ class PanicData:
     route: str
     traceback: str
 
+    @classmethod
+    def of(cls, error: Exception, route: str) -> Self:
+        """Make it of an error."""
+        return cls(error, f"{type(error).__name__}: {error}", route, "".join(traceback.format_exception(error)))
+
 
 @dataclass(frozen=True, slots=True)
 class RequestErrorData:
@@ -349,6 +364,7 @@ class Context:
     Attributes:
         request: The request.
         response: The response to be; whoever sends it builds its bytes. Where nothing is sent for a request, this is.
+        route: The route that the path belongs to, or None.
         route_params: The route's parameters by name.
         attributes: Whatever hooks want to hand on to later ones.
         task_panic_data: What a hook raised; for `task_panic` hooks.
@@ -357,6 +373,7 @@ class Context:
 
     request: Request
     response: Response = field(init=False)
+    route: Route | None = None
     route_params: dict[str, str] = field(default_factory=dict)
     attributes: dict[str, Any] = field(default_factory=dict)
     task_panic_data: PanicData | None = None

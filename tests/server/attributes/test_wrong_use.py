@@ -113,14 +113,36 @@ def test_wrong_use_fails_where_the_handler_is_defined(make: Callable[[], object]
     assert [word for word in words if word not in str(caught.value)] == []
 
 
-def test_an_attribute_above_the_route_would_not_be_seen() -> None:
+ABOVE: list[tuple[Callable[[Server], Any], str]] = [
+    (lambda server: server.route("/x"), r"@server\.route\('/x'\)"),
+    (lambda server: server.websocket("/x/{ctx}"), r"@server\.websocket\('/x/\{ctx\}'\)"),
+    (lambda server: server.events("/x/{ctx}"), r"@server\.events\('/x/\{ctx\}'\)"),
+    (lambda server: server.request_middleware, r"@server\.request_middleware"),
+    (lambda server: server.task_panic(1), r"@server\.task_panic"),
+]
+
+
+@pytest.mark.parametrize(("decorator", "name"), ABOVE, ids=[name for _, name in ABOVE])
+def test_an_attribute_above_what_takes_the_handler_would_not_be_seen(
+    decorator: Callable[[Server], Any], name: str
+) -> None:
     server = Server("above")
-    with pytest.raises(AttributeUseError, match=r"@send stands above @server\.route\('/x'\) on .*handle.*below"):
+    with pytest.raises(AttributeUseError, match=f"@send stands above {name} on .*handle.*below"):
 
         @lane.send
-        @server.route("/x")
+        @decorator(server)
         async def handle(stream, ctx):
             pass
+
+
+def test_a_hook_is_held_against_its_parameters_too() -> None:
+    server = Server("hooks")
+    with pytest.raises(AttributeUseError, match=r"nothing fills .*'body' of .*Check\.handle"):
+
+        @server.request_middleware
+        class Check(ServerHook):
+            async def handle(self, stream, ctx, body):  # type: ignore[override] # mypy says so, too
+                return Status.CONTINUE
 
 
 def test_the_message_names_the_handler_of_a_class() -> None:
