@@ -255,6 +255,9 @@ class EventSource:
         except BaseException:
             response.close()
             raise
+        if self.state is ReadyState.CLOSED:  # meanwhile
+            response.close()
+            return None
         self.state = ReadyState.OPEN
         return response
 

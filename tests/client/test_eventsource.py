@@ -346,6 +346,27 @@ async def test_close_is_prompt_wherever_it_is() -> None:
     assert asyncio.all_tasks() <= before
 
 
+async def test_close_while_it_connects_the_first_time() -> None:
+    asked, go = asyncio.Event(), asyncio.Event()
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        asked.set()
+        await go.wait()
+        writer.write(STREAM + BODY)
+        await reader.read()
+
+    async with peer(talk) as port:
+        source = EventSource(f"http://127.0.0.1:{port}/", store=Store())
+        connecting = asyncio.ensure_future(source.__aenter__())
+        await asked.wait()
+        await source.close()
+        go.set()
+        await connecting
+        assert state_of(source) is ReadyState.CLOSED
+        assert await rest_of(source) == []
+
+
 async def test_no_more_is_read_than_has_room() -> None:
     """The bound is on whole reads; a larger `take` makes room for itself."""
     taken = asyncio.Event()
