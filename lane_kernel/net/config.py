@@ -42,6 +42,8 @@ class Config:
         ping_interval: Between keep-alive Pings to a WebSocket; None for none.
         ping_timeout: The wait for the Pong to a keep-alive Ping: 1011, as `websockets` closes.
         close_timeout: The wait for the other end's Close.
+        heartbeat: Between comments on an event stream that nothing else is sent on; None for none. WHATWG HTML §9.2.7
+            advises 15 s, so that proxies do not end it.
         max_connections: Open connections of a server: 503.
     """
 
@@ -62,6 +64,7 @@ class Config:
     ping_interval: float | None = None
     ping_timeout: float = 20.0
     close_timeout: float = 5.0
+    heartbeat: float | None = 15.0
     max_connections: int = 4096
 
     def __post_init__(self) -> None:
@@ -72,7 +75,7 @@ class Config:
         """
         for field in fields(self):
             value = getattr(self, field.name)
-            if value is None and field.default is None:
+            if value is None and "None" in str(field.type):
                 continue
             if isinstance(value, bool) or not isinstance(value, int | float) or value <= 0:
                 raise ConfigError(f"{field.name} is a number above 0, not {value!r}")

@@ -1,4 +1,4 @@
-"""Tornado's TCPServer, made to hand out recorded streams."""
+"""A listening socket in the loop, which hands out recorded streams."""
 
 from __future__ import annotations
 
@@ -6,50 +6,67 @@ import contextvars
 import errno
 import socket
 from collections.abc import Callable
-from typing import Any
 
-from tornado.tcpserver import TCPServer
+from tornado.ioloop import IOLoop
 
 from lane_kernel.capture import Store
 from lane_kernel.errors import LaneError
+from lane_kernel.net.descriptors import limit, make_room
 from lane_kernel.net.stream import RecordedStream
 from lane_kernel.sides import Side
 
-BACKLOG = 128
-"""Connections that may wait to be accepted; Tornado's own default."""
+BACKLOG = 1024
+"""Connections that may wait to be accepted; more than Tornado's 128, since whole classrooms come at once."""
+
+RETRY = 1.0
+"""The pause before accepting again where no descriptor was free, in seconds; asyncio's own servers take 1 s."""
+
+_EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 
 class ListenError(LaneError):
     """A server cannot listen where it was asked to."""
 
 
-class Listener(TCPServer):
+class Listener:
     """Accepts connections and hands each to a function as a `RecordedStream`.
 
     Attributes:
         port: The port it listens on.
     """
 
-    def __init__(self, accept: Callable[[RecordedStream], object], store: Store, name: str) -> None:
+    def __init__(
+        self,
+        accept: Callable[[RecordedStream], object],
+        store: Store,
+        name: str,
+        on_exhausted: Callable[[str], object],
+    ) -> None:
         """Make a listener that does not listen yet.
 
         Args:
             accept: Called with each new connection's stream.
             store: Where the streams record.
             name: Whose connections they are.
+            on_exhausted: Told in words when the machine has no room for another connection; those that wait are
+                accepted later.
         """
-        super().__init__()
         self.port = 0
         self._accept = accept
         self._store = store
         self._name = name
+        self._on_exhausted = on_exhausted
+        self._socket: socket.socket | None = None
+        self._loop: IOLoop | None = None
+        self._is_accepting = False
 
-    def listen_on(self, host: str, port: int) -> None:
+    def listen_on(self, host: str, port: int, connections: int) -> None:
         """Begin to accept, in an empty context, so that nothing belongs to the cell that started the server.
 
         Args:
             host: The address to bind.
             port: The port, 0 for a free one.
+            connections: How many are to have room among the process's descriptors, as far as its hard limit allows.
 
         Raises:
             ListenError: The port is in use or none, or the address is not this machine's.
@@ -62,11 +79,57 @@ class Listener(TCPServer):
         except OSError as error:
             raise ListenError(_why(error, host, port)) from error
         listening.setblocking(False)
+        make_room(connections)
         self.port = listening.getsockname()[1]
-        contextvars.Context().run(self.add_sockets, [listening])
+        self._socket = listening
+        self._loop = IOLoop.current()
+        contextvars.Context().run(self._begin)
 
-    def _handle_connection(self, connection: socket.socket, address: Any) -> None:  # noqa: ARG002 - Tornado's signature
-        # TCPServer makes plain IOStreams here and offers no other place to make one's own.
+    def _begin(self) -> None:
+        if self._socket is not None and self._loop is not None:
+            self._is_accepting = True
+            self._loop.add_handler(self._socket, self._accept_all, IOLoop.READ)
+
+    def _end(self) -> None:
+        if self._is_accepting and self._socket is not None and self._loop is not None:
+            self._is_accepting = False
+            self._loop.remove_handler(self._socket)
+
+    def stop(self) -> None:
+        """Accept no more."""
+        self._end()
+        listening, self._socket = self._socket, None
+        if listening is not None:
+            listening.close()
+
+    def _accept_all(self, listening: socket.socket, _events: int) -> None:
+        for _ in range(BACKLOG):
+            if self._socket is None:
+                return
+            try:
+                connection, _address = listening.accept()
+            except (BlockingIOError, InterruptedError):
+                return
+            except ConnectionAbortedError:
+                continue
+            except OSError as error:
+                if error.errno not in _EXHAUSTED:
+                    raise
+                self._rest(error)
+                return
+            self._hand_out(connection)
+
+    def _rest(self, error: OSError) -> None:
+        """Accept nothing for a while: the loop would do nothing else."""
+        self._on_exhausted(
+            f"no room for another connection ({error.strerror}): the limit is {limit() or 'the system’s'} descriptors; "
+            "raise it with `ulimit -n` before Jupyter starts, or bound the server with config.max_connections"
+        )
+        self._end()
+        if self._loop is not None:
+            self._loop.call_later(RETRY, self._begin)
+
+    def _hand_out(self, connection: socket.socket) -> None:
         try:
             stream = RecordedStream(connection, self._store, Side.SERVER, self._name)
         except OSError:

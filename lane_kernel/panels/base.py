@@ -19,6 +19,7 @@ import traitlets
 
 from lane_kernel.errors import LaneError
 from lane_kernel.net.home import Home, Repeating
+from lane_kernel.server.pages import jupyter_pages
 
 STATIC = Path(__file__).parent / "static"
 """Where the build puts the bundles."""
@@ -111,6 +112,7 @@ class Panel(anywidget.AnyWidget):
 
     def _heard(self, _widget: object, content: dict[str, Any], _buffers: Sequence[memoryview]) -> None:
         self._note_page(str(content.get("page", "")), str(content.get("type", "")))
+        jupyter_pages.tell(str(content.get("origin", "")))
         try:
             self.heard(content)
         except LaneError as error:

@@ -14,11 +14,12 @@ from types import CodeType
 from typing import TYPE_CHECKING, Any
 
 from lane_kernel.errors import LaneError
+from lane_kernel.server.hooks import Hook
 from lane_kernel.server.log import line_in
 from lane_kernel.server.routes import Definition, Route
 
 if TYPE_CHECKING:
-    from lane_kernel.server.server import Server
+    from lane_kernel.server.registry import Registry
 
 _versions = itertools.count(1)
 
@@ -54,7 +55,7 @@ class _Builtins(dict[str, Any]):
         return self._outer[key] if key in self._outer else vars(builtins)[key]
 
 
-def apply(server: Server, pattern: str, source: str, namespace: Mapping[str, Any] | None = None) -> Route:
+def apply(server: Registry, pattern: str, source: str, namespace: Mapping[str, Any] | None = None) -> Route:
     """Compile and run a handler's source, and swap it in.
 
     Args:
@@ -74,15 +75,21 @@ def apply(server: Server, pattern: str, source: str, namespace: Mapping[str, Any
             exec(compile(source, filename, "exec"), names)  # noqa: S102 - running a person's handlers is what this is for
             if not staged:
                 _register_bare(server, pattern, names, filename)
+            elif all(isinstance(item, Hook) for item in staged):
+                raise HandlerError(f"the text defines hooks and no handler: add the handler of {pattern}")
     except (Exception, SystemExit) as error:
         failure = _explain(error, filename)
         linecache.cache.pop(filename, None)
         raise failure from error
-    routes = [server.commit(item, Definition(source, filename)) for item in staged]
+    definition = Definition(source, filename)
+    for hook in staged:
+        if isinstance(hook, Hook):
+            server.commit_hook(hook)
+    routes = [server.commit(item, definition) for item in staged if not isinstance(item, Hook)]
     return next((route for route in routes if route.pattern == pattern), routes[-1])
 
 
-def _register_bare(server: Server, pattern: str, names: Mapping[str, Any], filename: str) -> None:
+def _register_bare(server: Registry, pattern: str, names: Mapping[str, Any], filename: str) -> None:
     """Register the last handler that the text defines, told by its form."""
     made = [value for value in dict(names).values() if (code := _code_of(value)) and code.co_filename == filename]
     if not made:

@@ -1,9 +1,17 @@
-"""A stage of a request's way: a class with `handle(stream, ctx)`, answering a `Status`."""
+"""A stage of a request's way: a class with `handle(stream, ctx)`, answering a `Status`; and when each one runs.
+
+accept → read the request → request middleware, in order → the matched route → response middleware, in order →
+keep-alive? → the next request
+"""
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from lane_kernel.errors import LaneError
 
 if TYPE_CHECKING:
     from lane_kernel.server.context import Context
@@ -37,6 +45,85 @@ class ServerHook:
     def __init__(self, stream: Stream, ctx: Context) -> None:
         """Prepare for one request; Hyperlane calls this `new`."""
 
-    async def handle(self, stream: Stream, ctx: Context, *extracted: Any) -> Status:
+    async def handle(self, stream: Stream, ctx: Context) -> Status:
         """Handle the request."""
         raise NotImplementedError(f"{type(self).__name__} has no `async def handle(self, stream, ctx)`")
+
+
+Run = Callable[["Stream", "Context"], Awaitable[Status]]
+"""A handler as the pipeline calls it, whatever form it was written in."""
+
+
+class HookError(LaneError):
+    """A hook cannot be what it was registered for."""
+
+
+class HookKind(Enum):
+    """When a hook runs, besides the route's own.
+
+    Attributes:
+        REQUEST_MIDDLEWARE: Before the route.
+        RESPONSE_MIDDLEWARE: After the route, unless something rejected.
+        TASK_PANIC: Where a hook or a handler raised; `ctx.task_panic_data` says what.
+        REQUEST_ERROR: Where a request could not be read; `ctx.request_error_data` says why.
+    """
+
+    REQUEST_MIDDLEWARE = "request middleware"
+    RESPONSE_MIDDLEWARE = "response middleware"
+    TASK_PANIC = "task panic hook"
+    REQUEST_ERROR = "request error hook"
+
+
+@dataclass(frozen=True, slots=True)
+class Hook:
+    """A hook and when it runs.
+
+    Attributes:
+        kind: At which stage.
+        name: Its name; a hook of the same kind and name replaces it, so that a cell can be run again.
+        run: The hook as the pipeline calls it.
+        order: Its place among those of its kind: those without one come first, in the order they were added.
+    """
+
+    kind: HookKind
+    name: str
+    run: Run
+    order: int | None = None
+
+    def __str__(self) -> str:
+        return f"{self.kind.value} {self.name}"
+
+
+class Hooks:
+    """The hooks of a server, by kind and in their order."""
+
+    def __init__(self) -> None:
+        """Begin empty."""
+        self._hooks: dict[HookKind, tuple[Hook, ...]] = dict.fromkeys(HookKind, ())
+
+    def of(self, kind: HookKind) -> tuple[Hook, ...]:
+        """The hooks of one kind, in the order they run."""
+        return self._hooks[kind]
+
+    def put(self, hook: Hook) -> None:
+        """Add a hook, or replace the one of its kind and name where that stands."""
+        hooks = list(self._hooks[hook.kind])
+        at = next((index for index, other in enumerate(hooks) if other.name == hook.name), len(hooks))
+        hooks[at : at + 1] = [hook]
+        self._hooks[hook.kind] = tuple(sorted(hooks, key=_place))
+
+    def remove(self, name: str) -> None:
+        """Remove the hooks of a name.
+
+        Raises:
+            HookError: There is none.
+        """
+        if all(hook.name != name for hooks in self._hooks.values() for hook in hooks):
+            names = ", ".join(hook.name for hooks in self._hooks.values() for hook in hooks)
+            raise HookError(f"there is no hook {name!r}: the hooks are {names or 'none'}")
+        for kind, hooks in self._hooks.items():
+            self._hooks[kind] = tuple(hook for hook in hooks if hook.name != name)
+
+
+def _place(hook: Hook) -> tuple[bool, int]:
+    return hook.order is not None, hook.order or 0

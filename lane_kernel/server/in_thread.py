@@ -85,7 +85,9 @@ class InThread:
             ThreadError: The thread did not end.
         """
         home = self.server.home
-        if self._thread.is_alive() and home is not None and home.thread_id == self._thread.ident:
+        is_mine = home is not None and home.thread_id == self._thread.ident
+        # Where it does not run any more, its loop is about to end by itself.
+        if home is not None and is_mine and self.server.running and self._thread.is_alive():
             home.start(self.server.stop(timeout))
         self._thread.join(timeout + _MARGIN)
         if self._thread.is_alive():

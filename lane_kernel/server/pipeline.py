@@ -1,6 +1,7 @@
-"""A connection's way: request after request, each through guard, upgrade, route and answer.
+"""A connection's way: request after request, each through its stages.
 
-accept → read the request → guard → upgrade → the matched route → its answer → keep-alive? → the next request
+accept → read the request → guard → request middleware, the upgrade among them → the matched route → response
+middleware → the answer, where none was sent → keep-alive? → the next request
 """
 
 from __future__ import annotations
@@ -13,16 +14,13 @@ from lane_kernel.errors import LaneError
 from lane_kernel.net.heads import RequestError
 from lane_kernel.net.session import ConnectionClosedError
 from lane_kernel.net.stream import ConnectionLostError, RecordedStream
-from lane_kernel.net.transport import FrameTransport
-from lane_kernel.server.context import Context, Response
-from lane_kernel.server.guard import refusal
-from lane_kernel.server.hooks import Status
-from lane_kernel.server.routes import Route, RouteKind, Run
-from lane_kernel.server.sessions import WebSocket
+from lane_kernel.server.context import Context, PanicData, Request, RequestErrorData
+from lane_kernel.server.guard import allow, is_preflight, refusal, share
+from lane_kernel.server.hooks import Hook, HookKind, Run, Status
+from lane_kernel.server.routes import Route, RouteKind
 from lane_kernel.server.stream import Stream
 from lane_kernel.sides import Side
 from lane_kernel.wire.connection import ConnectionStateError
-from lane_kernel.wire.handshake import HandshakeError, agree, check_request, upgrade_response
 from lane_kernel.wire.rules import ProtocolError
 
 if TYPE_CHECKING:
@@ -34,6 +32,9 @@ REPLACE_PATIENCE = 2.0
 END_TIMEOUT = 2.0
 """How long a handler may take to end once it is cancelled, in seconds."""
 
+LINGER = 1.0
+"""How long a connection that is turned away is read, so that its answer arrives, in seconds."""
+
 PEER_LEFT = (ConnectionLostError, ConnectionClosedError, ConnectionStateError)
 """What a handler raises when its peer is gone: no failure of its own."""
 
@@ -43,7 +44,13 @@ class HandlerStoppedError(LaneError):
 
 
 class Exchange:
-    """One connection of a server, and the request it is at."""
+    """One connection of a server, and the request it is at.
+
+    Attributes:
+        stream: The connection.
+        route: The route whose handler runs, or None.
+        kind: What it spoke when it began.
+    """
 
     def __init__(self, server: Server, recorded: RecordedStream) -> None:
         """Wrap an accepted connection.
@@ -52,10 +59,12 @@ class Exchange:
             server: Whose it is.
             recorded: The connection.
         """
-        self.stream = Stream(recorded, server.config)
+        self.stream = Stream(recorded, server.config, server.websocket_options(self._on_failure))
+        self.stream.report = self._report
         self.route: Route | None = None
         self.kind: RouteKind | None = None
         self._server = server
+        self._at: Route | Hook | None = None
         self._successor: Run | None = None
         self._turn: asyncio.Future[None] | None = None
         self._ending = False
@@ -64,122 +73,119 @@ class Exchange:
         """Serve requests until the connection ends."""
         stream = self.stream
         try:
-            while (request := await stream.get_http_request()) is not None:
-                stream.begin_request()
-                await self._handle(Context(request))
-                if not stream.is_keep_alive(request.is_enable_keep_alive):
+            while (ctx := await self._next()) is not None:
+                await self._handle(ctx)
+                if not stream.is_keep_alive(ctx.request.is_enable_keep_alive):
                     break
-        except RequestError as error:
-            self._server.log.add("warning", f"{error.status}: {error}", connection=stream.connection)
-            await self._answer(Response().set_status(error.status).set_body(f"{error}\n"))
         except PEER_LEFT as error:
             self._server.log.add("info", str(error), connection=stream.connection)
         finally:
             stream.close()
 
-    async def _answer(self, response: Response) -> None:
-        """Send a response that ends the connection; whether it still arrives does not matter."""
-        self.stream.set_closed(True)
-        # A 426 also names the option that the Upgrade header belongs to (RFC 9110 §7.8).
-        response.set_header("Connection", "close" if response.header("Upgrade") is None else "Upgrade, close")
-        if await self.stream.try_send(response.build()):
-            self.stream.recorded.end_writing()
+    async def turn_away(self) -> None:
+        """Answer 503 without reading a request: the bound on connections is reached."""
+        text = f"over the bound of {self._server.config.max_connections:,} connections (config.max_connections)"
+        self._server.log.add("warning", f"503: {text}", connection=self.stream.connection)
+        response = Context(Request.unread()).response.set_status(503).set_header("Retry-After", "1")
+        try:
+            await self.stream.answer_last(response.set_body(f"{text}\n"))
+            await self.stream.linger(LINGER)
+        finally:
+            self.stream.close()
+
+    async def _next(self) -> Context | None:
+        """Read the next request; answer one that cannot be read."""
+        try:
+            request = await self.stream.get_http_request()
+        except RequestError as error:
+            self.stream.begin_request()
+            await self._answer_error(error)
+            return None
+        self.stream.begin_request()
+        return None if request is None else Context(request)
+
+    async def _answer_error(self, error: RequestError) -> None:
+        """Run the request-error hooks, and answer where they did not."""
+        self._server.log.add("warning", f"{error.status}: {error}", connection=self.stream.connection)
+        ctx = Context(Request.unread())
+        ctx.request_error_data = RequestErrorData(error.status, str(error))
+        ctx.response.set_status(error.status).set_body(f"{error}\n")
+        try:
+            await self._run_hooks(HookKind.REQUEST_ERROR, ctx)
+        except Exception as failure:  # noqa: BLE001 - a person's hook may raise anything; it is logged and kept for check()
+            self._fail(failure)
+        if not self.stream.has_sent:
+            await self.stream.answer_last(ctx.response)
 
     async def _handle(self, ctx: Context) -> None:
         server, stream = self._server, self.stream
         why = refusal(ctx.request, server.allowed_hosts, server.allowed_origins)
         if why is not None:
             server.log.add("warning", f"403: {why}", connection=stream.connection)
-            await self._answer(ctx.response.set_status(403).set_body(f"{why}\n"))
+            await stream.answer_last(ctx.response.set_status(403).set_body(f"{why}\n"))
             return
-        if (origin := ctx.request.header("Origin")) is not None:
-            ctx.response.set_header("Access-Control-Allow-Origin", origin).set_header("Vary", "Origin")
+        share(ctx)
+        if is_preflight(ctx.request):
+            allow(ctx)
+            await stream.send(ctx.response.build())
+            return
         found = server.find(ctx.request.raw_path)
-        if found is None:
-            patterns = ", ".join(route.pattern for route in server.routes) or "none yet"
-            await stream.send(
-                ctx.response.set_status(404)
-                .set_body(f"no route {ctx.request.path}: the routes are {patterns}\n")
-                .build()
-            )
-            return
-        route, ctx.route_params = found
-        if route.kind is RouteKind.WEBSOCKET and not await self._upgrade(ctx):
-            return
-        await self._run(route, ctx)
-
-    async def _upgrade(self, ctx: Context) -> bool:
-        """Answer the opening handshake; say whether the handler is to run.
-
-        Source: RFC 6455 §4.2.2.
-        """
-        request, stream = ctx.request, self.stream
+        if found is not None:
+            ctx.route, ctx.route_params = found
         try:
-            accept = check_request(request.method, request.version, request.headers)
-        except HandshakeError as error:
-            self._server.log.add("warning", f"{error.status}: {error}", connection=stream.connection)
-            response = ctx.response.set_status(error.status).set_body(f"{error}\n")
-            for name, value in error.headers:
-                response.set_header(name, value)
-            await self._answer(response)
-            return False
-        server = self._server
-        agreement = agree(request.headers, subprotocols=server.subprotocols, wishes=server.deflate)
-        await stream.send(upgrade_response(accept, agreement.headers))
-        transport = FrameTransport(
-            stream.recorded,
-            Side.SERVER,
-            config=server.config,
-            policy=server.policy,
-            deflate=agreement.deflate,
-            on_failure=self._on_failure,
-        )
-        stream.websocket = WebSocket(transport, request, agreement.subprotocol)
-        return True
+            await self._run_stages(ctx)
+            await self._conclude(ctx)
+        except RequestError as error:  # of a further request that a handler read
+            stream.begin_request()
+            await self._answer_error(error)
+        except Exception as error:  # noqa: BLE001 - a person's handler may raise anything; it is logged and kept for check()
+            await self._recover(ctx, error)
+        finally:
+            if stream.websocket is not None:
+                stream.set_closed(True)
 
-    def _on_failure(self, error: ProtocolError) -> None:
-        pattern = "" if self.route is None else self.route.pattern
-        self._server.log.add("warning", str(error), route=pattern, connection=self.stream.connection)
+    async def _run_stages(self, ctx: Context) -> None:
+        """Run request middleware, route and response middleware, as far as none rejects."""
+        if await self._run_hooks(HookKind.REQUEST_MIDDLEWARE, ctx) is Status.REJECT:
+            return
+        if ctx.route is None:
+            patterns = ", ".join(route.pattern for route in self._server.routes) or "none yet"
+            ctx.response.set_status(404).set_body(f"no route {ctx.request.path}: the routes are {patterns}\n")
+        elif await self._run_route(ctx.route, ctx) is Status.REJECT:
+            return
+        await self._run_hooks(HookKind.RESPONSE_MIDDLEWARE, ctx)
 
-    async def _run(self, route: Route, ctx: Context) -> None:
-        stream = self.stream
-        self.route, self.kind = route, route.kind
+    async def _run_hooks(self, kind: HookKind, ctx: Context) -> Status:
+        for hook in self._server.hooks(kind):
+            self._at = hook
+            handler = asyncio.ensure_future(self._contained(hook.run(self.stream, ctx)))
+            self._ending = False
+            try:
+                await asyncio.wait({handler})
+            finally:
+                await self._end(handler)
+            if handler.result() is Status.REJECT:
+                return Status.REJECT
+        return Status.CONTINUE
+
+    async def _run_route(self, route: Route, ctx: Context) -> Status:
+        self._at = self.route = route
+        self.kind = route.kind
         route.hits += 1
         route.open += 1
         self._server.touch()
         try:
-            await self._run_handlers(route, ctx)
-            await self._conclude(ctx)
-        except Exception as error:  # noqa: BLE001 - a person's handler may raise anything; it is logged and kept for check()
-            if isinstance(error, PEER_LEFT) and self._has_peer_left:
-                self._server.log.add("info", str(error), route=route.pattern, connection=stream.connection)
-                stream.set_closed(True)
-            else:
-                self._server.fail(error, route, stream.connection)
-                await self._apologise(route, ctx, error)
+            outcome: Run | Status = route.run
+            while not isinstance(outcome, Status):
+                self._successor = None
+                outcome = await self._run_one(outcome, ctx)
+            return outcome
         finally:
             route.open -= 1
             self.route = None
             self._server.touch()
-            if stream.websocket is not None:
-                stream.set_closed(True)
 
-    @property
-    def _has_peer_left(self) -> bool:
-        """Whether it is this connection that is gone, and not by the handler's own doing."""
-        websocket = self.stream.websocket
-        if not self._server.running or websocket is None:
-            return not self._server.running or self.stream.recorded.closed()
-        return not websocket.is_open and (websocket.failure is not None or websocket.closed_first is not Side.SERVER)
-
-    async def _run_handlers(self, route: Route, ctx: Context) -> None:
-        """Run the route's handler, and its successors as they are applied."""
-        run: Run | None = route.run
-        while run is not None:
-            self._successor = None
-            run = await self._run_one(run, route, ctx)
-
-    async def _run_one(self, run: Run, route: Route, ctx: Context) -> Run | None:
+    async def _run_one(self, run: Run, ctx: Context) -> Run | Status:
         """Run one handler until it ends or has to; answer its successor where it was replaced."""
         websocket = self.stream.websocket
         if websocket is not None:
@@ -193,23 +199,20 @@ class Exchange:
         try:
             await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            await self._end(handler, route)
+            await self._end(handler)
         if not self._turn.done() or self._successor is None or self.stream.gone.done():
-            if handler.done() and not handler.cancelled():
-                handler.result()
-            return None
+            return handler.result() if handler.done() and not handler.cancelled() else Status.CONTINUE
         if handler.done() and not handler.cancelled() and isinstance(error := handler.exception(), Exception):
-            self._server.fail(error, route, self.stream.connection)
+            self._fail(error)
         return self._successor
 
-    async def _end(self, handler: asyncio.Future[Status], route: Route) -> None:
+    async def _end(self, handler: asyncio.Future[Status]) -> None:
         """Cancel a handler that has not ended, and wait for it; `Server.stop` has its own bound on all of them."""
         self._ending = True
         handler.cancel()
         await asyncio.wait({handler}, timeout=END_TIMEOUT if self._server.running else None)
         if not handler.done():
-            text = f"the handler did not end within {END_TIMEOUT:g} s of its cancellation"
-            self._server.fail(HandlerStoppedError(text), route, self.stream.connection)
+            self._fail(HandlerStoppedError(f"the handler did not end within {END_TIMEOUT:g} s of its cancellation"))
 
     async def _contained(self, handler: Awaitable[Status]) -> Status:
         """Await a handler; what would end the kernel, or end the handler unseen, becomes a failure of its own."""
@@ -225,6 +228,64 @@ class Exchange:
             ) from error
         except KeyboardInterrupt as error:
             raise HandlerStoppedError("the handler was interrupted by a person") from error
+
+    async def _conclude(self, ctx: Context) -> None:
+        """Finish what the handler left: close a WebSocket, send a response not sent, end a body without length."""
+        stream = self.stream
+        if stream.websocket is not None:
+            await stream.websocket.close()
+        elif not stream.has_sent:
+            await stream.send(ctx.response.build())
+        elif ctx.response.is_event_stream:
+            stream.set_closed(True)
+
+    # What goes wrong
+
+    def _fail(self, error: Exception) -> None:
+        self._server.fail(error, self._at, self.stream.connection)
+
+    def _on_failure(self, error: ProtocolError) -> None:
+        self._report("warning", str(error))
+
+    def _report(self, level: str, text: str) -> None:
+        pattern = "" if self.route is None else self.route.pattern
+        self._server.log.add(level, text, route=pattern, connection=self.stream.connection)
+
+    async def _recover(self, ctx: Context, error: Exception) -> None:
+        """Go on after a handler or a hook raised: nothing where its peer left, else panic hooks and an answer."""
+        pattern = "" if ctx.route is None else ctx.route.pattern
+        if isinstance(error, PEER_LEFT) and self._has_peer_left:
+            self._server.log.add("info", str(error), route=pattern, connection=self.stream.connection)
+            self.stream.set_closed(True)
+            return
+        self._fail(error)
+        what = self._at if isinstance(self._at, Hook) else f"handler of {pattern}"
+        text = f"the {what} raised {type(error).__name__}: see the handlers' log\n"
+        ctx.task_panic_data = PanicData.of(error, pattern)
+        ctx.response = ctx.new_response().set_status(500).set_body(text)
+        share(ctx)
+        try:
+            await self._run_hooks(HookKind.TASK_PANIC, ctx)
+        except Exception as failure:  # noqa: BLE001 - as above; a panic hook's own failure starts no other
+            self._fail(failure)
+        await self._apologise(ctx, error)
+
+    @property
+    def _has_peer_left(self) -> bool:
+        """Whether it is this connection that is gone, and not by the handler's own doing."""
+        websocket = self.stream.websocket
+        if not self._server.running or websocket is None:
+            return not self._server.running or self.stream.recorded.closed()
+        return not websocket.is_open and (websocket.failure is not None or websocket.closed_first is not Side.SERVER)
+
+    async def _apologise(self, ctx: Context, error: Exception) -> None:
+        self.stream.set_closed(True)
+        if self.stream.websocket is not None:
+            await self.stream.websocket.close(1011, f"the handler raised {type(error).__name__}")
+        elif not self.stream.has_sent:
+            await self.stream.answer_last(ctx.response)
+
+    # A route that gets another handler
 
     def replace_handler(self) -> None:
         """Tell the running handler that its route has another one now, where that one speaks the same.
@@ -248,22 +309,3 @@ class Exchange:
     def _end_patience(self, turn: asyncio.Future[None] | None) -> None:
         if turn is self._turn:
             self._begin_turn()
-
-    async def _conclude(self, ctx: Context) -> None:
-        """Finish what the handler left: close a WebSocket, send a response not sent, end a body without length."""
-        stream = self.stream
-        if stream.websocket is not None:
-            await stream.websocket.close()
-        elif not stream.has_sent:
-            await stream.send(ctx.response.build())
-        elif ctx.response.is_event_stream:
-            stream.set_closed(True)
-
-    async def _apologise(self, route: Route, ctx: Context, error: Exception) -> None:
-        stream = self.stream
-        stream.set_closed(True)
-        if stream.websocket is not None:
-            await stream.websocket.close(1011, f"the handler raised {type(error).__name__}")
-        elif not stream.has_sent:
-            text = f"the handler of {route.pattern} raised {type(error).__name__}: see the handlers' log\n"
-            await self._answer(ctx.new_response().set_status(500).set_body(text))

@@ -1,33 +1,19 @@
 """Routes: which handler a path belongs to.
 
-Static patterns come first, then those with `{name}` segments, in the order they were added.
+Static patterns come first, then those with `{name}` segments, then those with expressions; each in the order they
+were added.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
-from lane_kernel.errors import LaneError
-from lane_kernel.server.hooks import Status
+from lane_kernel.server.hooks import Run
 from lane_kernel.server.log import line_in
-
-if TYPE_CHECKING:
-    from lane_kernel.server.context import Context
-    from lane_kernel.server.stream import Stream
-
-_NAME = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
-
-Run = Callable[["Stream", "Context"], Awaitable[Status]]
-"""A handler as the pipeline calls it, whatever form it was written in."""
-
-
-class RouteError(LaneError):
-    """A pattern is not one that can be routed."""
+from lane_kernel.server.patterns import Pattern, Rank, RouteError
 
 
 class RouteKind(Enum):
@@ -58,7 +44,7 @@ class Route:
     """A pattern and its handler.
 
     Attributes:
-        pattern: The pattern, such as "/chat/{room}".
+        shape: The pattern, taken apart.
         kind: What it speaks.
         run: The handler as the pipeline calls it.
         definition: Where the handler was written, or None where that cannot be told.
@@ -69,7 +55,7 @@ class Route:
         error_line: Where it happened in the source, counted from 1, or None.
     """
 
-    pattern: str
+    shape: Pattern
     kind: RouteKind
     run: Run
     definition: Definition | None = None
@@ -78,11 +64,11 @@ class Route:
     open: int = 0
     error: str | None = None
     error_line: int | None = None
-    _expression: re.Pattern[str] = field(init=False, repr=False)
 
-    def __post_init__(self) -> None:
-        """Compile the pattern."""
-        self._expression = compile_pattern(self.pattern)
+    @property
+    def pattern(self) -> str:
+        """The pattern, such as "/chat/{room}"."""
+        return self.shape.text
 
     @property
     def source(self) -> str | None:
@@ -96,38 +82,6 @@ class Route:
         line = line_in(error, self.definition.filename)
         return None if line is None else line - self.definition.first_line + 1
 
-    @property
-    def is_static(self) -> bool:
-        """Whether the pattern has no `{name}`."""
-        return "{" not in self.pattern
-
-    def match(self, raw_path: str) -> dict[str, str] | None:
-        """Match a path as it came; the parameters are percent-decoded."""
-        found = self._expression.fullmatch(raw_path if not self.is_static else unquote(raw_path))
-        return None if found is None else {name: unquote(value) for name, value in found.groupdict().items()}
-
-
-def compile_pattern(pattern: str) -> re.Pattern[str]:
-    """Compile a pattern to a regular expression over paths.
-
-    Raises:
-        RouteError: It is empty, does not begin with "/", repeats a name, or has a brace that is no `{name}`.
-    """
-    if not isinstance(pattern, str):
-        raise RouteError(f'a pattern is a str, not {pattern!r}: write @server.websocket("/echo"), with the path')
-    if not pattern.startswith("/"):
-        raise RouteError(f'pattern {pattern!r} does not begin with "/": write "/echo" or "/chat/{{room}}"')
-    parts: list[str] = []
-    for segment in pattern.split("/"):
-        named = _NAME.fullmatch(segment)
-        if named is None and ("{" in segment or "}" in segment):
-            raise RouteError(f"segment {segment!r} of {pattern!r} is no name in braces: write {{room}}")
-        parts.append(f"(?P<{named[1]}>[^/]+)" if named else re.escape(segment))
-    try:
-        return re.compile("/".join(parts))
-    except re.error as error:
-        raise RouteError(f"pattern {pattern!r} uses a name twice: {error}") from error
-
 
 class Routes:
     """The routes of a server."""
@@ -135,6 +89,7 @@ class Routes:
     def __init__(self) -> None:
         """Begin empty."""
         self._routes: dict[str, Route] = {}
+        self._patterned: list[Route] = []
 
     def __iter__(self) -> Iterator[Route]:
         return iter(tuple(self._routes.values()))
@@ -151,7 +106,8 @@ class Routes:
         """
         route = self._routes.get(pattern)
         if route is None:
-            route = self._routes[pattern] = Route(pattern, kind, run, definition)
+            route = self._routes[pattern] = Route(Pattern(pattern), kind, run, definition)
+            self._sort()
             return route
         route.kind, route.run, route.definition = kind, run, definition
         route.generation += 1
@@ -167,11 +123,19 @@ class Routes:
         if pattern not in self._routes:
             raise RouteError(f"there is no route {pattern!r}: the routes are {', '.join(self._routes) or 'none'}")
         del self._routes[pattern]
+        self._sort()
+
+    def _sort(self) -> None:
+        patterned = (route for route in self._routes.values() if route.shape.rank is not Rank.STATIC)
+        self._patterned = sorted(patterned, key=lambda route: route.shape.rank)
 
     def find(self, raw_path: str) -> tuple[Route, dict[str, str]] | None:
-        """Find the route of a path, with its parameters: static ones first."""
-        for route in sorted(self._routes.values(), key=lambda route: not route.is_static):
-            parameters = route.match(raw_path)
+        """Find the route of a path as it came, with its parameters: static ones first, expressions last."""
+        static = self._routes.get(unquote(raw_path))
+        if static is not None and static.shape.rank is Rank.STATIC:
+            return static, {}
+        for route in self._patterned:
+            parameters = route.shape.match(raw_path)
             if parameters is not None:
                 return route, parameters
         return None

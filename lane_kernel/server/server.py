@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import contextvars
-import inspect
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Self
 
 from lane_kernel.capture import Connection, Store, kernel_store
 from lane_kernel.errors import LaneError, NotRunningError
@@ -18,29 +15,25 @@ from lane_kernel.net.home import Home
 from lane_kernel.net.listener import Listener, ListenError
 from lane_kernel.net.stream import RecordedStream
 from lane_kernel.net.watch import Watch
-from lane_kernel.server import define
-from lane_kernel.server.attributes import attributes_of
+from lane_kernel.server.control import ServerControl
+from lane_kernel.server.hooks import Hook
 from lane_kernel.server.log import HandlersLog
 from lane_kernel.server.pipeline import Exchange
-from lane_kernel.server.routes import Definition, Route, RouteKind, Routes, Run, compile_pattern
-from lane_kernel.server.sessions import (
-    Handler,
-    WebSocket,
-    check_parameters,
-    events_run,
-    function_run,
-    hook_run,
-    websocket_run,
-)
+from lane_kernel.server.registry import Registry
+from lane_kernel.server.routes import Route, RouteKind
+from lane_kernel.server.sessions import WebSocket
+from lane_kernel.server.stream import WebSocketOptions
 from lane_kernel.sides import Side
 from lane_kernel.timeline import Timeline
 from lane_kernel.wire.deflate import DeflateParameters
 from lane_kernel.wire.policy import POLITE, Policy
+from lane_kernel.wire.rules import ProtocolError
 
 STOP_TIMEOUT = 5.0
 """Default bound on `stop`, in seconds."""
 
-Defined = TypeVar("Defined", bound=Callable[..., Any])
+MAX_TURNED_AWAY = 64
+"""Connections over the bound that are answered at once; those over this are closed without a word."""
 
 _servers: dict[str, Server] = {}
 
@@ -54,14 +47,7 @@ class _StuckError(LaneError):
     """A handler goes on although its server has stopped."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Registration:
-    pattern: str
-    kind: RouteKind
-    run: Run
-
-
-class Server:
+class Server(Registry):
     """A WebSocket and SSE server in the notebook's own event loop.
 
         server = lane.Server()
@@ -114,6 +100,7 @@ class Server:
             deflate: What it wishes of permessage-deflate; None declines it, so that payloads are readable on the wire.
             policy: What it does of its own accord on a WebSocket; everything the RFC asks for by default.
         """
+        super().__init__()
         self.name = name
         self.host = host
         self.config = config
@@ -129,9 +116,8 @@ class Server:
         self._listener: Listener | None = None
         self._home: Home | None = None
         self._watch: Watch | None = None
+        self._stopped = asyncio.Event()
         self._stopping: asyncio.Task[None] | None = None
-        self._routes = Routes()
-        self._staged: list[_Registration] | None = None
         self._exchanges: dict[asyncio.Task[None], Exchange] = {}
         self._changes = 0
         self._when_stopped: list[Callable[[], object]] = []
@@ -139,114 +125,10 @@ class Server:
     def _sees(self, connection: Connection | None) -> bool:
         return connection is None or (connection.side is Side.SERVER and connection.name == self.name)
 
-    # Routes
-
-    @property
-    def routes(self) -> tuple[Route, ...]:
-        """The routes, in the order they were added."""
-        return tuple(self._routes)
-
-    def find(self, raw_path: str) -> tuple[Route, dict[str, str]] | None:
-        """Find the route of a path as it came, with its parameters."""
-        return self._routes.find(raw_path)
-
-    def route(self, pattern: str) -> Callable[[Defined], Defined]:
-        """Route a pattern to a handler in Hyperlane's form: a `ServerHook`, or a coroutine over stream and context.
-
-        Args:
-            pattern: A path such as "/echo" or "/chat/{room}". Giving it again replaces the handler.
-
-        Raises:
-            RouteError: The pattern cannot be routed.
-        """
-
-        def decorate(handler: Defined) -> Defined:
-            if inspect.isclass(handler):
-                handle = getattr(handler, "handle", None)
-                if not inspect.iscoroutinefunction(handle):
-                    raise TypeError(f"{handler.__name__} has no `async def handle(self, stream, ctx)`")
-                self._register(pattern, _kind_of(handle), hook_run(handler), handler)
-            else:
-                if not inspect.iscoroutinefunction(handler):
-                    raise TypeError(f"{getattr(handler, '__name__', handler)!r} is no `async def` over (stream, ctx)")
-                self._register(pattern, _kind_of(handler), function_run(handler), handler)
-            return handler
-
-        compile_pattern(pattern)
-        return decorate
-
-    def websocket(self, pattern: str) -> Callable[[Defined], Defined]:
-        """Route a pattern to a coroutine over a WebSocket; the route's parameters follow by name.
-
-        Raises:
-            RouteError: The pattern cannot be routed.
-        """
-        return self._session(pattern, RouteKind.WEBSOCKET, websocket_run)
-
-    def events(self, pattern: str) -> Callable[[Defined], Defined]:
-        """Route a pattern to a coroutine over an event stream; the route's parameters follow by name.
-
-        Raises:
-            RouteError: The pattern cannot be routed.
-        """
-        return self._session(pattern, RouteKind.EVENTS, events_run)
-
-    def _session(self, pattern: str, kind: RouteKind, make: Callable[[Handler], Run]) -> Callable[[Defined], Defined]:
-        names = tuple(compile_pattern(pattern).groupindex)
-
-        def decorate(handler: Defined) -> Defined:
-            check_parameters(handler, pattern, names)
-            self._register(pattern, kind, make(handler), handler)
-            return handler
-
-        return decorate
-
-    def _register(self, pattern: str, kind: RouteKind, run: Run, handler: object) -> None:
-        registration = _Registration(pattern, kind, run)
-        if self._staged is not None:
-            self._staged.append(registration)
-        else:
-            self.commit(registration, define.definition_of(handler))
-
-    @contextlib.contextmanager
-    def staging(self) -> Iterator[list[_Registration]]:
-        """Collect the routes that the block defines, instead of adding them."""
-        outer, self._staged = self._staged, []
-        try:
-            yield self._staged
-        finally:
-            self._staged = outer
-
-    def commit(self, registration: _Registration, definition: Definition | None) -> Route:
-        """Add a route, or give it this handler; open connections go on with it at their next message."""
-        route = self._routes.put(registration.pattern, registration.kind, registration.run, definition)
+    def _replaced(self, route: Route) -> None:
         for exchange in tuple(self._exchanges.values()):
             if exchange.route is route and self._home is not None:
                 self._home.call(exchange.replace_handler)
-        self.touch()
-        return route
-
-    def apply(self, pattern: str, source: str, namespace: Mapping[str, Any] | None = None) -> Route:
-        """Make a handler of source text and swap it in, without dropping a connection.
-
-        Args:
-            pattern: The route it is for, where the text has no decorator that says so.
-            source: The text.
-            namespace: Names that the text may use, such as the notebook's.
-
-        Raises:
-            HandlerError: The text has a mistake; it says on which line. The old handler stays.
-        """
-        return define.apply(self, pattern, source, namespace)
-
-    def remove(self, pattern: str) -> None:
-        """Remove a route; connections that it has stay.
-
-        Raises:
-            RouteError: There is none of that pattern.
-        """
-        self._routes.remove(pattern)
-        self.touch()
 
     # What goes on
 
@@ -263,11 +145,14 @@ class Server:
         self.log.fail(error, where=where)
         self.touch()
 
-    def fail(self, error: Exception, route: Route, connection: Connection | None) -> None:
-        """Log a handler's failure, and keep it for `check`."""
-        line = route.line_of(error)
-        route.error, route.error_line = f"{type(error).__name__}: {error}", line
-        self.log.fail(error, route.pattern, connection, line)
+    def fail(self, error: Exception, at: Route | Hook | None, connection: Connection | None) -> None:
+        """Log the failure of a handler or a hook, and keep it for `check`."""
+        if isinstance(at, Route):
+            line = at.line_of(error)
+            at.error, at.error_line = f"{type(error).__name__}: {error}", line
+            self.log.fail(error, at.pattern, connection, line)
+        else:
+            self.log.fail(error, connection=connection, where=None if at is None else f"in the {at}")
 
     @property
     def websockets(self) -> tuple[WebSocket, ...]:
@@ -342,25 +227,43 @@ class Server:
             port = port or old.port if old.running else port
             await _stop_wherever(old)
             self.log.inherit(old.log)
-        listener = Listener(self._accept, self.capture, self.name)
+        listener = Listener(self._accept, self.capture, self.name, self._tell_exhausted)
         self._home = Home.here()
         try:
-            listener.listen_on(self.host, port)
+            listener.listen_on(self.host, port, self.config.max_connections)
         except ListenError:
             if port == self._port:
                 raise
-            listener.listen_on(self.host, 0)
+            listener.listen_on(self.host, 0, self.config.max_connections)
         self._listener = listener
+        self._stopped = asyncio.Event()
         self._watch = Watch.begin(self._home, self._fail_beside)
         _servers[self.name] = self
         self.touch()
         return self
 
+    def websocket_options(self, on_failure: Callable[[ProtocolError], object]) -> WebSocketOptions:
+        """What it speaks once a connection is upgraded.
+
+        Args:
+            on_failure: Told when the peer breaks a rule.
+        """
+        return WebSocketOptions(self.subprotocols, self.deflate, self.policy, on_failure)
+
     def _accept(self, recorded: RecordedStream) -> None:
+        over = len(self._exchanges) - self.config.max_connections
+        if over >= MAX_TURNED_AWAY:
+            recorded.close()
+            return
         exchange = Exchange(self, recorded)
-        task = asyncio.get_running_loop().create_task(exchange.serve(), context=contextvars.Context())
+        serving = exchange.serve() if over < 0 else exchange.turn_away()
+        task = asyncio.get_running_loop().create_task(serving, context=contextvars.Context())
         self._exchanges[task] = exchange
         task.add_done_callback(self._release)
+        self.touch()
+
+    def _tell_exhausted(self, text: str) -> None:
+        self.log.add("warning", text)
         self.touch()
 
     def _release(self, task: asyncio.Task[None]) -> None:
@@ -402,6 +305,7 @@ class Server:
             await self._end_everything(timeout)
         finally:
             self._stopping = None
+            self._stopped.set()
             self.touch()
             tell, self._when_stopped = self._when_stopped, []
             for function in tell:
@@ -436,6 +340,27 @@ class Server:
             self._watch.end(self._fail_beside)
             self._watch = None
 
+    async def run(self) -> ServerControl:
+        """Start, in Hyperlane's way.
+
+            control = await server.run()
+            await control.wait()            # until someone calls control.shutdown(), or server.stop()
+
+        Raises:
+            ListenError: The port is in use.
+        """
+        await self.start()
+        return ServerControl(self)
+
+    async def wait_stopped(self) -> None:
+        """Wait until it has stopped; at once where it does not run."""
+        if self._home is None or not self.running:
+            return
+        if self._home.loop is asyncio.get_running_loop():
+            await self._stopped.wait()
+        else:
+            await asyncio.wrap_future(self._home.start(self._stopped.wait()))
+
     async def __aenter__(self) -> Self:
         """Start."""
         return await self.start()
@@ -456,9 +381,3 @@ async def _stop_wherever(server: Server) -> None:
     home = server.home
     if home is not None and not home.loop.is_closed() and home.loop.is_running():
         await server.stop()
-
-
-def _kind_of(handle: Callable[..., Any]) -> RouteKind:
-    names = {attribute.name for attribute in attributes_of(handle)}
-    is_websocket = names & {"is_ws_upgrade_type", "try_get_websocket_request"}
-    return RouteKind.WEBSOCKET if is_websocket else RouteKind.HTTP

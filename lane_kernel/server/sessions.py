@@ -14,9 +14,13 @@ from __future__ import annotations
 import inspect
 import json
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
 
+from lane_kernel.broadcast import BroadcastError, BroadcastMap, Channel, FellBehindError, Overflow, Subscription
 from lane_kernel.capture import Connection
+from lane_kernel.net.home import Home, Repeating
 from lane_kernel.net.session import WebSocketSession
 from lane_kernel.net.transport import FrameTransport
 from lane_kernel.server.hooks import Status
@@ -25,10 +29,20 @@ from lane_kernel.wire.messages import Message
 
 if TYPE_CHECKING:
     from lane_kernel.server.context import Context, Request
-    from lane_kernel.server.routes import Run
+    from lane_kernel.server.hooks import Run
     from lane_kernel.server.stream import Stream
 
 Handler = Callable[..., Awaitable[object]]
+
+OnMessage = Callable[..., Any]
+"""A function over a WebSocket and a message, plain or a coroutine function; the route's parameters follow by name."""
+
+Report = Callable[[str, str], object]
+"""Adds a line to the handlers' log: a level and a text."""
+
+
+def no_report(level: str, text: str) -> None:
+    """Add a line to no log."""
 
 
 class WebSocket(WebSocketSession):
@@ -36,12 +50,14 @@ class WebSocket(WebSocketSession):
 
     Attributes:
         request: The request that it was upgraded from.
+        report: Adds a line of a level to the handlers' log, with this connection and its route.
     """
 
     def __init__(self, transport: FrameTransport, request: Request, subprotocol: str | None = None) -> None:
         """Speak over a transport."""
         super().__init__(transport, subprotocol)
         self.request = request
+        self.report: Report = no_report
 
     @property
     def path(self) -> str:
@@ -66,12 +82,36 @@ class WebSocket(WebSocketSession):
 
 
 class Events:
-    """An event stream being sent."""
+    """An event stream being sent.
+
+    While it is entered, a comment is sent where nothing else has been for the heartbeat of the config.
+    """
 
     def __init__(self, stream: Stream, ctx: Context) -> None:
         """Write on a stream whose response's head has been sent."""
         self._stream = stream
         self._ctx = ctx
+        self._beating: Repeating | None = None
+        self._beaten = 0
+
+    def __enter__(self) -> Self:
+        """Begin the heartbeat."""
+        seconds = self._stream.config.heartbeat
+        if seconds is not None:
+            self._beating = Home.here().every(seconds, self._beat)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """End the heartbeat."""
+        if self._beating is not None:
+            self._beating.stop()
+
+    def _beat(self) -> None:
+        if self._stream.bytes_sent == self._beaten and self.is_open and not self._stream.recorded.writing():
+            self._stream.recorded.send(encode_event(comment=""))
+        self._beaten = self._stream.bytes_sent
 
     @property
     def request(self) -> Request:
@@ -113,6 +153,57 @@ class Events:
         """
         await self._stream.send(encode_event(_text(data), event=event, id=id, retry=retry))
 
+    async def follow(self, channel: Channel | BroadcastMap, key: str | None = None, *, gap_event: str = "gap") -> None:
+        """Send what a channel is sent, each message as an event with its ID, until the client leaves.
+
+            news = lane.Broadcast(history=1000)
+
+            @server.events("/news")
+            async def follow(events):
+                await events.follow(news)
+
+        A client that comes back with a `Last-Event-ID` is sent exactly what it missed, then what is sent. Where the
+        history does not reach back to it, an event says so to the page and a line to the handlers' log, and what is
+        still held follows. A client that is slower than the channel is sent what it had no room for from the history,
+        too.
+
+        Args:
+            channel: The channel, or a map of channels.
+            key: Which channel of the map.
+            gap_event: The type of the event that tells of a gap. Its data is JSON: `asked` is the ID after which events
+                are missing, `oldest` the ID of the oldest that is still held, or null.
+
+        Raises:
+            BroadcastError: The channel failed; or a map was given without a key.
+            ConnectionLostError: The client is gone.
+        """
+        if isinstance(channel, Channel):
+            subscribe = channel.subscribe
+        elif key is not None:
+            subscribe = partial(channel.subscribe_or_insert, key)
+        else:
+            raise BroadcastError("follow takes a channel, or a map and the key of one of its channels: give the key")
+        after: str | None = self.last_event_id
+        is_behind = True
+        while is_behind:
+            subscription = subscribe(after=after, overflow=Overflow.CLOSE)
+            is_behind = await self._follow(subscription, gap_event)
+            after = subscription.last_id
+
+    async def _follow(self, subscription: Subscription, gap_event: str) -> bool:
+        """Send what a subscription receives; answer whether it fell behind."""
+        try:
+            async with subscription:
+                if (gap := subscription.gap) is not None:
+                    oldest = "none is" if gap.oldest is None else f"the oldest is {gap.oldest}"
+                    self._stream.report("warning", f"events after {gap.asked!r} are no longer held: {oldest}")
+                    await self.send({"asked": gap.asked, "oldest": gap.oldest}, event=gap_event)
+                async for message in subscription:
+                    await self.send(message.data, event=message.event, id=message.id)
+        except FellBehindError:
+            return True
+        return False
+
     async def comment(self, text: str = "") -> None:
         """Send a comment, which no reader dispatches.
 
@@ -125,7 +216,7 @@ class Events:
 def _text(data: object) -> str:
     if isinstance(data, dict | list | tuple | int | float | bool | None):
         return json.dumps(data, ensure_ascii=False, default=str)
-    return str(data)
+    return data.decode(errors="replace") if isinstance(data, bytes) else str(data)
 
 
 def check_parameters(handler: Handler, pattern: str, names: tuple[str, ...]) -> None:
@@ -137,10 +228,28 @@ def check_parameters(handler: Handler, pattern: str, names: tuple[str, ...]) -> 
     name = getattr(handler, "__qualname__", repr(handler))
     if not inspect.iscoroutinefunction(inspect.unwrap(handler)):
         raise TypeError(f"{name}, the handler of {pattern}, is no `async def`")
+    _check_call(handler, pattern, ("session",), names)
+
+
+def check_callback(callback: OnMessage, pattern: str, names: tuple[str, ...]) -> None:
+    """Hold the parameters of a function for messages against its route's.
+
+    Raises:
+        TypeError: It is no function, or cannot take the session, a message and the route's parameters.
+    """
+    if not callable(callback):
+        raise TypeError(f"on_message of {pattern} is a function over (ws, message), not {callback!r}")
+    _check_call(callback, pattern, ("session", "message"), names)
+
+
+def _check_call(
+    handler: Callable[..., object], pattern: str, arguments: tuple[str, ...], names: tuple[str, ...]
+) -> None:
+    name = getattr(handler, "__qualname__", repr(handler))
     try:
-        inspect.signature(handler).bind(None, **dict.fromkeys(names, ""))
+        inspect.signature(handler).bind(*arguments, **dict.fromkeys(names, ""))
     except TypeError as error:
-        wanted = ", ".join(("session", *names))
+        wanted = ", ".join((*arguments, *names))
         raise TypeError(f"{name} cannot be the handler of {pattern}, which calls it with ({wanted}): {error}") from None
 
 
@@ -150,6 +259,27 @@ def websocket_run(handler: Handler) -> Run:
     async def run(stream: Stream, ctx: Context) -> Status:
         if stream.websocket is not None:
             await handler(stream.websocket, **ctx.route_params)
+        return Status.CONTINUE
+
+    return run
+
+
+def callback_run(callback: OnMessage) -> Run:
+    """Make a pipeline's handler of a function that is called with each message of a WebSocket.
+
+    A plain function is called straight from the read. A coroutine function is awaited, one message after another.
+    """
+
+    async def run(stream: Stream, ctx: Context) -> Status:
+        ws = stream.websocket
+        if ws is None:
+            return Status.CONTINUE
+        call = partial(callback, ws, **ctx.route_params)
+        if inspect.iscoroutinefunction(inspect.unwrap(callback)):
+            async for message in ws:
+                await call(message)
+        else:
+            await ws.deliver_to(call)
         return Status.CONTINUE
 
     return run
@@ -165,7 +295,8 @@ def events_run(handler: Handler) -> Run:
             await stream.send(response.build())
         if ctx.request.method == "HEAD":
             return Status.CONTINUE
-        await handler(Events(stream, ctx), **ctx.route_params)
+        with Events(stream, ctx) as events:
+            await handler(events, **ctx.route_params)
         return Status.CONTINUE
 
     return run

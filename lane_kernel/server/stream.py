@@ -3,22 +3,33 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+import contextlib
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Self
 
 from lane_kernel.capture import Connection
 from lane_kernel.errors import LaneError
 from lane_kernel.net.config import DEFAULT, Config
 from lane_kernel.net.heads import RequestError, read_body, read_request_head
-from lane_kernel.net.stream import ConnectionLostError, RecordedStream
-from lane_kernel.server.context import Request
-from lane_kernel.server.sessions import WebSocket
+from lane_kernel.net.stream import ConnectionLostError, RecordedStream, StreamClosedError
+from lane_kernel.net.transport import FrameTransport
+from lane_kernel.server.context import Data, Request, Response, as_bytes
+from lane_kernel.server.sessions import Report, WebSocket, no_report
+from lane_kernel.sides import Side
+from lane_kernel.wire.deflate import DeflateParameters
 from lane_kernel.wire.frames import Frame, Opcode
+from lane_kernel.wire.handshake import Agreement, agree
 from lane_kernel.wire.messages import TEXT_ERRORS, Message
+from lane_kernel.wire.policy import POLITE, Policy
+from lane_kernel.wire.rules import ProtocolError
 from lane_kernel.wire.utf8 import first_wrong_byte
 
 MAX_FRAME = 65_535
 """Bytes in one frame of `create_frame_list` at the most."""
+
+
+_READ = 64 * 1024
 
 
 class NotUpgradedError(LaneError):
@@ -84,6 +95,23 @@ def _split(payload: bytes, *, whole_characters: bool) -> Iterable[bytes]:
     yield payload[start:]
 
 
+@dataclass(frozen=True, slots=True)
+class WebSocketOptions:
+    """What a server speaks once a connection is upgraded.
+
+    Attributes:
+        subprotocols: The subprotocols it speaks.
+        deflate: What it wishes of permessage-deflate; None declines it.
+        policy: What it does of its own accord.
+        on_failure: Told when the peer breaks a rule.
+    """
+
+    subprotocols: Sequence[str] = ()
+    deflate: DeflateParameters | None = None
+    policy: Policy = POLITE
+    on_failure: Callable[[ProtocolError], object] | None = None
+
+
 class Stream:
     """One connection, as a handler sees it.
 
@@ -91,18 +119,24 @@ class Stream:
 
     Attributes:
         websocket: The session once the connection is upgraded, else None.
+        report: Adds a line of a level to the handlers' log, with this connection and its route.
         config: The bounds.
     """
 
-    def __init__(self, stream: RecordedStream, config: Config = DEFAULT) -> None:
+    def __init__(
+        self, stream: RecordedStream, config: Config = DEFAULT, options: WebSocketOptions | None = None
+    ) -> None:
         """Wrap an accepted connection.
 
         Args:
             stream: The connection.
             config: Its bounds.
+            options: What it speaks once it is upgraded.
         """
         self.websocket: WebSocket | None = None
+        self.report: Report = no_report
         self.config = config
+        self._options = options or WebSocketOptions()
         self._stream = stream
         self._closed = False
         self._gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -133,6 +167,11 @@ class Stream:
         """Whether no further request will be read."""
         return self._closed or self._stream.closed()
 
+    @property
+    def is_set_closed(self) -> bool:
+        """Whether `set_closed` has said that the connection ends after this request."""
+        return self._closed
+
     def set_closed(self, closed: bool) -> None:
         """Say whether the connection ends after this request."""
         self._closed = closed
@@ -144,32 +183,38 @@ class Stream:
     def begin_request(self) -> None:
         """Forget what was said of the request before."""
         self._closed = False
-        self._sent_before = self._bytes_out()
+        self._sent_before = self.bytes_sent
 
     @property
     def has_sent(self) -> bool:
         """Whether anything has been sent since this request began."""
-        return self._bytes_out() > self._sent_before or self._stream.writing()
+        return self.bytes_sent > self._sent_before or self._stream.writing()
 
-    def _bytes_out(self) -> int:
+    @property
+    def bytes_sent(self) -> int:
+        """Bytes that the socket has taken so far, those of earlier requests included."""
         return self._stream.store.length(self.connection, self._stream.side.outgoing)
 
-    async def send(self, data: str | bytes) -> None:
+    async def send(self, data: Data) -> None:
         """Send bytes as they are; str is encoded as UTF-8.
 
         Raises:
             ConnectionLostError: The connection is gone, or the peer has stopped reading.
+            TypeError: It is neither str nor bytes-like.
         """
-        self._stream.send(data.encode() if isinstance(data, str) else bytes(data))
-        await self.flush()
+        self._stream.send(as_bytes(data))
+        await self._stream.flush(self.config.send_timeout)
 
-    async def send_list(self, parts: Sequence[str | bytes]) -> None:
+    async def send_list(self, parts: Iterable[Data]) -> None:
         """Send several pieces of bytes at once.
 
         Raises:
             ConnectionLostError: The connection is gone, or the peer has stopped reading.
+            TypeError: They are no list of str or bytes-like pieces.
         """
-        await self.send(b"".join(part.encode() if isinstance(part, str) else bytes(part) for part in parts))
+        if isinstance(parts, str | bytes | bytearray | memoryview):
+            raise TypeError("send_list takes a list of pieces, not one: send() takes that")
+        await self.send(b"".join(map(as_bytes, parts)))
 
     async def flush(self) -> None:
         """Wait until the socket has taken everything.
@@ -177,14 +222,24 @@ class Stream:
         Raises:
             ConnectionLostError: The connection is gone, or the peer has stopped reading.
         """
+        if self._stream.closed():
+            raise self._stream.lost()
         await self._stream.flush(self.config.send_timeout)
 
-    async def try_send(self, data: str | bytes) -> bool:
-        """Send bytes as they are; answer whether the socket took them."""
+    async def try_send(self, data: Data) -> bool:
+        """Send bytes as they are; answer whether the socket took them.
+
+        Raises:
+            TypeError: It is neither str nor bytes-like.
+        """
         return await self.try_send_list([data])
 
-    async def try_send_list(self, parts: Sequence[str | bytes]) -> bool:
-        """Send several pieces of bytes at once; answer whether the socket took them."""
+    async def try_send_list(self, parts: Iterable[Data]) -> bool:
+        """Send several pieces of bytes at once; answer whether the socket took them.
+
+        Raises:
+            TypeError: They are no list of str or bytes-like pieces.
+        """
         try:
             await self.send_list(parts)
         except ConnectionLostError:
@@ -222,6 +277,74 @@ class Stream:
             return await self.get_http_request()
         except RequestError:
             return None
+
+    def agree(self, request: Request) -> Agreement:
+        """What the server agrees on with a client's opening handshake: a subprotocol and an extension."""
+        return agree(request.headers, subprotocols=self._options.subprotocols, wishes=self._options.deflate)
+
+    def begin_frames(self, request: Request, agreement: Agreement) -> WebSocket:
+        """Go on with frames; the answer to the opening handshake has been sent.
+
+        Args:
+            request: The request that was upgraded.
+            agreement: What was agreed on.
+        """
+        transport = FrameTransport(
+            self._stream,
+            Side.SERVER,
+            config=self.config,
+            policy=self._options.policy,
+            deflate=agreement.deflate,
+            on_failure=self._options.on_failure,
+        )
+        self.websocket = WebSocket(transport, request, agreement.subprotocol)
+        self.websocket.report = self.report
+        return self.websocket
+
+    async def answer_last(self, response: Response) -> None:
+        """Send a response that ends the connection; whether it still arrives does not matter."""
+        self.set_closed(True)
+        # A 426 also names the option that the Upgrade header belongs to (RFC 9110 §7.8).
+        response.set_header("Connection", "close" if response.header("Upgrade") is None else "Upgrade, close")
+        if await self.try_send(response.build()):
+            self._stream.end_writing()
+
+    async def linger(self, seconds: float) -> None:
+        """Read on and forget what comes, so that what was sent arrives before the socket closes.
+
+        Args:
+            seconds: For how long at the most; it ends earlier where the client ends the connection.
+        """
+        with contextlib.suppress(StreamClosedError, TimeoutError):
+            async with asyncio.timeout(seconds):
+                while True:
+                    await self._stream.read_bytes(_READ, partial=True)
+
+    async def requests(self) -> AsyncIterator[Request]:
+        """Yield the further requests of this connection, until the client ends it or wants no more.
+
+            async for request in stream.requests():
+                await stream.send(lane.Response(request).set_body("again").build())
+
+        Raises:
+            RequestError: A request cannot be read; its `status` is what to answer.
+        """
+        while not self._closed and (request := await self.get_http_request()) is not None:
+            yield request
+            if not request.is_enable_keep_alive:
+                self._closed = True
+
+    async def messages(self) -> AsyncIterator[WebSocketRequest]:
+        """Yield the messages of this connection, until it ends.
+
+            async for message in stream.messages():
+                await stream.send_list(lane.WebSocketFrame.create_frame_list(message))
+
+        Raises:
+            NotUpgradedError: The connection is not a WebSocket.
+        """
+        while not self._closed and (message := await self.try_get_websocket_request()) is not None:
+            yield message
 
     async def try_get_websocket_request(self) -> WebSocketRequest | None:
         """Wait for the next message.

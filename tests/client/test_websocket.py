@@ -240,7 +240,7 @@ async def test_policy_echoes_close(echoes: bool) -> None:
         if echoes:
             await ws.close()
         else:
-            await ws._transport.abort()
+            ws._transport.abort()
         assert unmasked(await came) == ([(8, b"\x03\xe8")] if echoes else [])
 
 
@@ -373,7 +373,7 @@ async def test_an_answer_has_to_fit_what_was_sent() -> None:
     async with peer(answering(chosen + CLOSE)) as port:
         ws = await connect(f"ws://127.0.0.1:{port}/", request=request, store=store)
         assert ws.subprotocol == "chat"
-        await ws._transport.abort()
+        ws._transport.abort()
         assert store.read(ws.connection, Side.CLIENT.outgoing, 0, len(request)) == request
         with pytest.raises(HandshakeError, match="'chat' in sec-websocket-protocol, which was not offered"):
             await connect(f"ws://127.0.0.1:{port}/", key=KEY, store=Store())
@@ -395,5 +395,5 @@ async def test_chopped_bytes_and_frames_are_one_write_each() -> None:
         assert pieces[4].time_ns - pieces[3].time_ns >= 0.02e9
         with pytest.raises(FrameError, match="at least 1 byte"):
             await ws.send_frame(Frame(Opcode.PING), chop=0)
-        await ws._transport.abort()
+        ws._transport.abort()
         assert await came == b"\x81\x85\0\0\0\0hello\x89\x801234"

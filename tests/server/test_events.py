@@ -9,6 +9,7 @@ import pytest
 from httpx_sse import aconnect_sse
 
 from lane_kernel.client import EventSource
+from lane_kernel.net.config import Config
 from lane_kernel.server import Server, ServerHook, Status
 from lane_kernel.server.context import CONTENT_TYPE, HTTP_DOUBLE_BR, TEXT_EVENT_STREAM
 from lane_kernel.timeline import EntryKind
@@ -108,7 +109,41 @@ async def test_an_event_cannot_be_smuggled_in(server: Server) -> None:
 
 
 async def test_an_allowed_page_of_another_port_may_read_it(streams: Server) -> None:
+    streams.allowed_origins.add("http://localhost:8888")
     async with httpx.AsyncClient() as client:
         answer = await client.get(streams.url("/sse"), headers={"Origin": "http://localhost:8888"})
     assert answer.headers["access-control-allow-origin"] == "http://localhost:8888"
     assert answer.headers["content-type"] == "text/event-stream"
+
+
+async def test_a_silent_stream_has_a_heartbeat_and_a_busy_one_none(server: Server) -> None:
+    """WHATWG HTML §9.2.7."""
+    server.config = Config(heartbeat=0.02)
+    go = asyncio.Event()
+
+    @server.events("/silent")
+    async def silent(events):
+        await go.wait()
+        await events.send("late")
+
+    async with raw(server) as peer:
+        await peer.send(b"GET /silent HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        await peer.head()
+        assert await peer.exactly(9) == b":\n\n" * 3
+        go.set()
+        assert (await peer.rest()).endswith(b"data: late\n\n")
+    await until(lambda: not server.connections)
+
+
+async def test_without_a_heartbeat_there_is_none(server: Server) -> None:
+    server.config = Config(heartbeat=None)
+
+    @server.events("/silent")
+    async def silent(events):
+        await asyncio.sleep(0.05)
+        await events.send("only")
+
+    async with raw(server) as peer:
+        await peer.send(b"GET /silent HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        await peer.head()
+        assert await peer.rest() == b"data: only\n\n"

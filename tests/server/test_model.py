@@ -28,6 +28,18 @@ def make(*patterns: str) -> Routes:
     return routes
 
 
+_PATTERNS = (
+    "/any/{path:.*}",
+    "/item/{id:[0-9]+}",
+    "/item/{id:[0-9]{1,3}}/tags",
+    "/item/{id}",
+    "/a/{x}",
+    "/a/static",
+    "/a",
+    "/w/{x:[a-z/]+}/end",
+)
+
+
 @pytest.mark.parametrize(
     ("path", "pattern", "parameters"),
     [
@@ -36,20 +48,27 @@ def make(*patterns: str) -> Routes:
         ("/a/static", "/a/static", {}),
         ("/a/b%2Fc", "/a/{x}", {"x": "b/c"}),
         ("/%61", "/a", {}),
+        ("/item/42", "/item/{id}", {"id": "42"}),
+        ("/item/42/tags", "/item/{id:[0-9]{1,3}}/tags", {"id": "42"}),
+        ("/any/a/b%20c", "/any/{path:.*}", {"path": "a/b c"}),
+        ("/any/", "/any/{path:.*}", {"path": ""}),
+        ("/w/a%2Fb/end", "/w/{x:[a-z/]+}/end", {"x": "a/b"}),
     ],
 )
-def test_static_routes_come_first(path: str, pattern: str, parameters: dict[str, str]) -> None:
-    found = make("/a/{x}", "/a/static", "/a").find(path)
+def test_static_routes_come_first_and_expressions_last(path: str, pattern: str, parameters: dict[str, str]) -> None:
+    found = make(*_PATTERNS).find(path)
     assert found is not None
     assert (found[0].pattern, found[1]) == (pattern, parameters)
 
 
-@pytest.mark.parametrize("path", ["/", "/b", "/a/", "/a/b/c"])
+@pytest.mark.parametrize("path", ["/", "/b", "/a/", "/a/b/c", "/item/x/tags", "/item/1234/tags", "/w/a/b/end", "/any"])
 def test_other_paths_match_nothing(path: str) -> None:
-    assert make("/a", "/a/{x}").find(path) is None
+    assert make(*_PATTERNS).find(path) is None
 
 
-@pytest.mark.parametrize("pattern", ["", "echo", "/{}", "/{1x}", "/{a", "/x{a}", "/{a}/{a}"])
+@pytest.mark.parametrize(
+    "pattern", ["", "echo", "/{}", "/{1x}", "/{a", "/x{a}", "/{a}/{a}", "/{a:}", "/{a:(}", "/{:x}"]
+)
 def test_a_wrong_pattern_fails_where_it_is_written(pattern: str) -> None:
     server = Server("patterns")
     for decorate in (server.route, server.websocket, server.events):

@@ -1,0 +1,309 @@
+"""What a server knows how to handle: routes and hooks, registered by decorators, replaced when a cell runs again."""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar, overload
+
+from lane_kernel.server import define
+from lane_kernel.server.attributes import attributes_of, check_handler, refuse_attributes
+from lane_kernel.server.hooks import Hook, HookError, HookKind, Hooks, Run
+from lane_kernel.server.patterns import Pattern
+from lane_kernel.server.routes import Definition, Route, RouteKind, Routes
+from lane_kernel.server.sessions import (
+    Handler,
+    OnMessage,
+    callback_run,
+    check_callback,
+    check_parameters,
+    events_run,
+    function_run,
+    hook_run,
+    websocket_run,
+)
+from lane_kernel.server.upgrade import UPGRADE_ORDER, Upgrade
+
+Defined = TypeVar("Defined", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """A route to be.
+
+    Attributes:
+        pattern: Its pattern.
+        kind: What it speaks.
+        run: Its handler as the pipeline calls it.
+    """
+
+    pattern: str
+    kind: RouteKind
+    run: Run
+
+
+class Registry:
+    """Routes and hooks. `Server` is one."""
+
+    def __init__(self) -> None:
+        """Begin without routes; the one hook is the upgrade."""
+        self._routes = Routes()
+        self._hooks = Hooks()
+        self._staged: list[Registration | Hook] | None = None
+        self._hooks.put(_upgrade(hook_run(Upgrade)))
+
+    # To be found
+
+    @property
+    def routes(self) -> tuple[Route, ...]:
+        """The routes, in the order they were added."""
+        return tuple(self._routes)
+
+    def find(self, raw_path: str) -> tuple[Route, dict[str, str]] | None:
+        """Find the route of a path as it came, with its parameters."""
+        return self._routes.find(raw_path)
+
+    def hooks(self, kind: HookKind) -> tuple[Hook, ...]:
+        """The hooks of one kind, in the order they run."""
+        return self._hooks.of(kind)
+
+    # Routes
+
+    def route(self, pattern: str) -> Callable[[Defined], Defined]:
+        """Route a pattern to a handler in Hyperlane's form: a `ServerHook`, or a coroutine over stream and context.
+
+        Args:
+            pattern: A path such as "/echo", "/chat/{room}" or "/files/{path:.+}". Giving it again replaces the handler.
+
+        Raises:
+            RouteError: The pattern cannot be routed.
+            AttributeUseError: The handler's attributes do not fit its parameters, or those of the pattern.
+        """
+        names = Pattern(pattern).names
+
+        def decorate(handler: Defined) -> Defined:
+            run = _run_of(handler)
+            check_handler(_handle_of(handler), pattern, names, is_method=inspect.isclass(handler))
+            self._register(Registration(pattern, _kind_of(handler), run), handler)
+            return handler
+
+        return decorate
+
+    @overload
+    def websocket(self, pattern: str) -> Callable[[Defined], Defined]: ...
+    @overload
+    def websocket(self, pattern: str, *, on_message: OnMessage) -> None: ...
+    def websocket(self, pattern: str, *, on_message: OnMessage | None = None) -> Callable[[Defined], Defined] | None:
+        """Route a pattern to a coroutine over a WebSocket, or to a function for its messages.
+
+        The route's parameters follow by name.
+
+            @server.websocket("/echo")
+            async def echo(ws):
+                async for message in ws:
+                    await ws.send(message)
+
+            server.websocket("/quick", on_message=lambda ws, message: ws.post(message))
+
+        Args:
+            pattern: A path such as "/echo" or "/chat/{room}". Giving it again replaces the handler.
+            on_message: Called with the WebSocket and each message, straight from the read, so that it answers with
+                `ws.post`; a coroutine function is awaited, one message after another. Without it, this decorates.
+
+        Raises:
+            RouteError: The pattern cannot be routed.
+            TypeError: The handler cannot take what it will be called with.
+        """
+        if on_message is None:
+            return self._session(pattern, RouteKind.WEBSOCKET, websocket_run)
+        check_callback(on_message, pattern, Pattern(pattern).names)
+        self._register(Registration(pattern, RouteKind.WEBSOCKET, callback_run(on_message)), on_message)
+        return None
+
+    def events(self, pattern: str) -> Callable[[Defined], Defined]:
+        """Route a pattern to a coroutine over an event stream; the route's parameters follow by name.
+
+        Raises:
+            RouteError: The pattern cannot be routed.
+        """
+        return self._session(pattern, RouteKind.EVENTS, events_run)
+
+    def _session(self, pattern: str, kind: RouteKind, make: Callable[[Handler], Run]) -> Callable[[Defined], Defined]:
+        names = Pattern(pattern).names
+
+        def decorate(handler: Defined) -> Defined:
+            refuse_attributes(handler, pattern)
+            check_parameters(handler, pattern, names)
+            self._register(Registration(pattern, kind, make(handler)), handler)
+            return handler
+
+        return decorate
+
+    # Hooks
+
+    @overload
+    def request_middleware(self, hook: Defined) -> Defined: ...
+    @overload
+    def request_middleware(self, hook: int | None = None) -> Callable[[Defined], Defined]: ...
+    def request_middleware(self, hook: Any = None) -> Any:
+        """Run a hook before every route: `@server.request_middleware`, or with an order `@…request_middleware(2)`.
+
+        Those without an order run first, then those with one, the least first. The upgrade to a WebSocket is one of
+        order 1000. A hook of the same name is replaced.
+
+        Args:
+            hook: A `ServerHook`, or a coroutine over stream and context; or the order of the hook that follows.
+
+        Raises:
+            TypeError: It is no such hook.
+            HookError: The order is no int.
+        """
+        return self._hook(HookKind.REQUEST_MIDDLEWARE, hook)
+
+    @overload
+    def response_middleware(self, hook: Defined) -> Defined: ...
+    @overload
+    def response_middleware(self, hook: int | None = None) -> Callable[[Defined], Defined]: ...
+    def response_middleware(self, hook: Any = None) -> Any:
+        """Run a hook after every route, unless a hook or the handler rejected; see `request_middleware`."""
+        return self._hook(HookKind.RESPONSE_MIDDLEWARE, hook)
+
+    @overload
+    def task_panic(self, hook: Defined) -> Defined: ...
+    @overload
+    def task_panic(self, hook: int | None = None) -> Callable[[Defined], Defined]: ...
+    def task_panic(self, hook: Any = None) -> Any:
+        """Run a hook where another or a handler raised: `ctx.task_panic_data` says what; see `request_middleware`."""
+        return self._hook(HookKind.TASK_PANIC, hook)
+
+    @overload
+    def request_error(self, hook: Defined) -> Defined: ...
+    @overload
+    def request_error(self, hook: int | None = None) -> Callable[[Defined], Defined]: ...
+    def request_error(self, hook: Any = None) -> Any:
+        """Run a hook where a request could not be read: `ctx.request_error_data` says why; see `request_middleware`."""
+        return self._hook(HookKind.REQUEST_ERROR, hook)
+
+    def upgrade(self, hook: Defined) -> Defined:
+        """Put a hook in the place of the one that answers opening handshakes: a `lane.Upgrade`, or any other.
+
+        Raises:
+            TypeError: It is no hook.
+        """
+        self._register(_upgrade(_run_of(hook)), hook)
+        return hook
+
+    def remove_hook(self, name: str) -> None:
+        """Remove the hooks of a name.
+
+        Raises:
+            HookError: There is none.
+        """
+        self._hooks.remove(name)
+        self.touch()
+
+    def _hook(self, kind: HookKind, hook: Any) -> Any:
+        def decorate(made: Defined) -> Defined:
+            self._register(Hook(kind, made.__qualname__, _run_of(made), order), made)
+            return made
+
+        if callable(hook):
+            order = None
+            return decorate(hook)
+        if hook is not None and (isinstance(hook, bool) or not isinstance(hook, int)):
+            raise HookError(f"the order of a {kind.value} is an int, not {hook!r}")
+        order = hook
+        return decorate
+
+    # Adding and replacing
+
+    def _register(self, registration: Registration | Hook, handler: object) -> None:
+        if self._staged is not None:
+            self._staged.append(registration)
+        elif isinstance(registration, Hook):
+            self.commit_hook(registration)
+        else:
+            self.commit(registration, define.definition_of(handler))
+
+    @contextlib.contextmanager
+    def staging(self) -> Iterator[list[Registration | Hook]]:
+        """Collect the routes and hooks that the block defines, instead of adding them."""
+        outer, self._staged = self._staged, []
+        try:
+            yield self._staged
+        finally:
+            self._staged = outer
+
+    def commit(self, registration: Registration, definition: Definition | None) -> Route:
+        """Add a route, or give it this handler; open connections go on with it at their next message."""
+        route = self._routes.put(registration.pattern, registration.kind, registration.run, definition)
+        self._replaced(route)
+        self.touch()
+        return route
+
+    def commit_hook(self, hook: Hook) -> None:
+        """Add a hook, or replace the one of its kind and name."""
+        self._hooks.put(hook)
+        self.touch()
+
+    def apply(self, pattern: str, source: str, namespace: Mapping[str, Any] | None = None) -> Route:
+        """Make a handler of source text and swap it in, without dropping a connection.
+
+        Args:
+            pattern: The route it is for, where the text has no decorator that says so.
+            source: The text.
+            namespace: Names that the text may use, such as the notebook's.
+
+        Raises:
+            HandlerError: The text has a mistake; it says on which line. The old handler stays.
+        """
+        return define.apply(self, pattern, source, namespace)
+
+    def remove(self, pattern: str) -> None:
+        """Remove a route; connections that it has stay.
+
+        Raises:
+            RouteError: There is none of that pattern.
+        """
+        self._routes.remove(pattern)
+        self.touch()
+
+    def touch(self) -> None:
+        """Say that something changed."""
+        raise NotImplementedError
+
+    def _replaced(self, route: Route) -> None:
+        """Let those who run a route's old handler go on with its new one."""
+        raise NotImplementedError
+
+
+def _upgrade(run: Run) -> Hook:
+    return Hook(HookKind.REQUEST_MIDDLEWARE, "Upgrade", run, UPGRADE_ORDER)
+
+
+def _run_of(handler: Callable[..., Any]) -> Run:
+    """Make a pipeline's handler of a `ServerHook` or of a coroutine over stream and context.
+
+    Raises:
+        TypeError: It is neither.
+    """
+    if inspect.isclass(handler):
+        if not inspect.iscoroutinefunction(getattr(handler, "handle", None)):
+            raise TypeError(f"{handler.__name__} has no `async def handle(self, stream, ctx)`")
+        return hook_run(handler)
+    if not inspect.iscoroutinefunction(handler):
+        raise TypeError(f"{getattr(handler, '__name__', handler)!r} is no `async def` over (stream, ctx)")
+    return function_run(handler)
+
+
+def _handle_of(handler: Callable[..., Any]) -> Callable[..., Any]:
+    handle: Callable[..., Any] = getattr(handler, "handle", handler) if inspect.isclass(handler) else handler
+    return handle
+
+
+def _kind_of(handler: Callable[..., Any]) -> RouteKind:
+    names = {attribute.name for attribute in attributes_of(_handle_of(handler))}
+    is_websocket = names & {"is_ws_upgrade_type", "try_get_websocket_request"}
+    return RouteKind.WEBSOCKET if is_websocket else RouteKind.HTTP
