@@ -43,6 +43,7 @@ class EntryKind(Enum):
     COMMENT = "comment"
     LOG = "log"
     CLOSE = "close"
+    BLOCKED = "blocked"
 
 
 @dataclass(frozen=True, slots=True, eq=False)

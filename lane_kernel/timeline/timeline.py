@@ -16,7 +16,12 @@ from lane_kernel.wire.rules import Finding
 from lane_kernel.wire.spans import Span
 
 _KINDS = tuple(EntryKind)
-_NOTE_KINDS = {NoteKind.OPENED: Kind.CONNECTION, NoteKind.CLOSED: Kind.CLOSE, NoteKind.LOG: Kind.LOG}
+_NOTE_KINDS = {
+    NoteKind.OPENED: Kind.CONNECTION,
+    NoteKind.CLOSED: Kind.CLOSE,
+    NoteKind.LOG: Kind.LOG,
+    NoteKind.BLOCKED: Kind.BLOCKED,
+}
 _WAYS = (Direction.TO_SERVER, Direction.TO_CLIENT)
 _SHOWN = 40
 
