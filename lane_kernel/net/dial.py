@@ -150,7 +150,11 @@ async def dial(
             if tls is None:
                 return _recorded(RecordedStream, sock, store, name)
             stream = _recorded(RecordedTlsStream, await _secure(sock, tls, target), store, name)
-            await stream.wait_for_handshake()  # it is done; Tornado has to notice
+            try:
+                await stream.wait_for_handshake()  # it is done; Tornado has to notice
+            except BaseException:
+                stream.close()
+                raise
             return stream
     except TimeoutError:
         raise DialError(f"{target.authority} did not answer within {timeout:g} s") from None

@@ -58,7 +58,8 @@ def pieces_of(data: bytes, chop: int | None) -> Iterator[bytes]:
     """
     if chop is not None and chop < 1:
         raise FrameError(f"a chopped write has at least 1 byte, not {chop}")
-    return (data[at : at + (chop or len(data))] for at in range(0, len(data), chop or len(data) or 1))
+    size = chop or max(len(data), 1)
+    return (data[at : at + size] for at in range(0, max(len(data), 1), size))
 
 
 class WebSocketSession:
