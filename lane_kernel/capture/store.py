@@ -53,6 +53,7 @@ class NoteKind(Enum):
     OPENED = "opened"
     CLOSED = "closed"
     LOG = "log"
+    FAULT = "fault"
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +104,7 @@ Record = Chunk | Note
 class _Segment:
     """A run of records: columns of numbers and one arena of bytes."""
 
-    __slots__ = ("arena", "first", "notes", "offsets", "starts", "times", "tracks")
+    __slots__ = ("arena", "first", "noted", "notes", "offsets", "starts", "times", "tracks")
 
     def __init__(self, first: int) -> None:
         self.first = first
@@ -113,6 +114,7 @@ class _Segment:
         self.starts = array("Q")
         self.arena = bytearray()
         self.notes: dict[int, Note] = {}
+        self.noted = 0
 
     def __len__(self) -> int:
         return len(self.tracks)
@@ -135,7 +137,7 @@ class Store:
         started_ns: The monotonic clock when the store began.
         started_wall_ns: The wall clock then, in nanoseconds since 1970.
         next: The sequence number of the next record.
-        size: Bytes held.
+        size: Bytes held, those in notes included.
         dropped: Chunks forgotten to keep the budget.
         dropped_bytes: Their bytes.
     """
@@ -228,9 +230,12 @@ class Store:
             kind: What it tells.
             connection: The connection it belongs to, or None.
             text: The note in one line.
-            detail: What a reader may want besides.
+            detail: What a reader may want besides; bytes in it count for the budget.
         """
         segment = self._roomy_segment()
+        noted = sum(len(value) for value in detail.values() if isinstance(value, bytes))
+        segment.noted += noted
+        self.size += noted
         moment = self.now_ns()
         segment.notes[self.next] = Note(self.next, kind, connection, moment, text, detail)
         segment.tracks.append(_NOTE)
@@ -238,10 +243,12 @@ class Store:
         segment.offsets.append(0)
         segment.starts.append(len(segment.arena))
         self.next += 1
+        if self.size > self.budget:
+            self._forget()
 
     def _roomy_segment(self) -> _Segment:
         segment = self._segment
-        if len(segment.arena) < self._segment_size and len(segment.tracks) < self._segment_records:
+        if len(segment.arena) + segment.noted < self._segment_size and len(segment.tracks) < self._segment_records:
             return segment
         segment = self._begin_segment()
         if self.next - self.first > self._max_records:
@@ -258,7 +265,7 @@ class Store:
             if len(self._segments) == 1:
                 self._begin_segment()
             old = self._segments.popleft()
-            self.size -= len(old.arena)
+            self.size -= len(old.arena) + old.noted
             self.dropped_bytes += len(old.arena)
             self.dropped += len(old) - len(old.notes)
             for track in set(old.tracks) - {_NOTE}:

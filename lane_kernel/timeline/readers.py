@@ -37,6 +37,7 @@ class Kind(IntEnum):
     COMMENT = 6
     LOG = 7
     CLOSE = 8
+    FAULT = 9
 
 
 class Row(NamedTuple):
