@@ -23,6 +23,8 @@ _BYTES_PER_RECORD = 64
 
 _NOTE = 0xFFFFFFFF
 
+_TO_CLIENT = Direction.TO_CLIENT  # an enum's member costs more to look up than the rest of a comparison
+
 
 @dataclass(frozen=True, slots=True)
 class Connection:
@@ -101,10 +103,14 @@ class Chunk:
 Record = Chunk | Note
 
 
-class _Segment:
-    """A run of records: columns of numbers and one arena of bytes."""
+_LARGE = 4096
+"""From this size on, a chunk is kept as the object it came as: copying it, and growing the arena, would cost more."""
 
-    __slots__ = ("arena", "first", "noted", "notes", "offsets", "starts", "times", "tracks")
+
+class _Segment:
+    """A run of records: columns of numbers and one arena of bytes; large chunks stand beside it."""
+
+    __slots__ = ("arena", "first", "large", "noted", "notes", "offsets", "size", "starts", "times", "tracks")
 
     def __init__(self, first: int) -> None:
         self.first = first
@@ -113,6 +119,8 @@ class _Segment:
         self.offsets = array("Q")
         self.starts = array("Q")
         self.arena = bytearray()
+        self.large: dict[int, bytes] = {}
+        self.size = 0
         self.notes: dict[int, Note] = {}
         self.noted = 0
 
@@ -121,6 +129,9 @@ class _Segment:
 
     def data(self, row: int, start: int = 0, stop: int | None = None) -> bytes:
         """A chunk's bytes, or a range of them; no more of it is copied."""
+        large = self.large.get(row)
+        if large is not None:
+            return large[start:stop]
         first = self.starts[row]
         last = self.starts[row + 1] if row + 1 < len(self.starts) else len(self.arena)
         if stop is not None:
@@ -133,7 +144,8 @@ class Store:
 
     Attributes:
         budget: How many bytes are kept at the most, and so many records as 64 bytes each would fill it; the oldest go
-            first, some together. A chunk that is larger than this by itself is not kept.
+            first, some together. A chunk that is larger than this by itself is not kept. 0 switches recording off:
+            bytes are counted and not kept.
         started_ns: The monotonic clock when the store began.
         started_wall_ns: The wall clock then, in nanoseconds since 1970.
         next: The sequence number of the next record.
@@ -146,7 +158,7 @@ class Store:
         """Begin empty.
 
         Args:
-            budget: How many bytes are kept at the most.
+            budget: How many bytes are kept at the most; 0 to count them only.
         """
         self.budget = budget
         self.started_ns = time.monotonic_ns()
@@ -206,16 +218,28 @@ class Store:
         Args:
             connection: Who saw them.
             direction: Which way they went.
-            data: The bytes; they are copied.
+            data: The bytes; what can change is copied.
         """
-        track = connection.number * 2 - 2 + (direction is Direction.TO_CLIENT)
-        segment = self._roomy_segment()
+        track = connection.number * 2 - 2 + (direction is _TO_CLIENT)
         length = len(data)
+        if not self.budget:
+            # Nothing is recorded; lengths are counted all the same.
+            self._lengths[track] += length
+            self.dropped += 1
+            self.dropped_bytes += length
+            return
+        segment = self._segment
+        if segment.size >= self._segment_size or len(segment.tracks) >= self._segment_records:
+            segment = self._roomy_segment()
+        if length >= _LARGE:
+            segment.large[len(segment.tracks)] = bytes(data)
         segment.tracks.append(track)
         segment.times.append(time.monotonic_ns() - self.started_ns)
         segment.offsets.append(self._lengths[track])
         segment.starts.append(len(segment.arena))
-        segment.arena += data
+        if length < _LARGE:
+            segment.arena += data
+        segment.size += length
         self._tracks[track].append(self.next)
         self._lengths[track] += length
         self.next += 1
@@ -235,6 +259,7 @@ class Store:
         segment = self._roomy_segment()
         noted = sum(len(value) for value in detail.values() if isinstance(value, bytes))
         segment.noted += noted
+        segment.size += noted
         self.size += noted
         moment = self.now_ns()
         segment.notes[self.next] = Note(self.next, kind, connection, moment, text, detail)
@@ -248,7 +273,7 @@ class Store:
 
     def _roomy_segment(self) -> _Segment:
         segment = self._segment
-        if len(segment.arena) + segment.noted < self._segment_size and len(segment.tracks) < self._segment_records:
+        if segment.size < self._segment_size and len(segment.tracks) < self._segment_records:
             return segment
         segment = self._begin_segment()
         if self.next - self.first > self._max_records:
@@ -265,8 +290,8 @@ class Store:
             if len(self._segments) == 1:
                 self._begin_segment()
             old = self._segments.popleft()
-            self.size -= len(old.arena) + old.noted
-            self.dropped_bytes += len(old.arena)
+            self.size -= old.size
+            self.dropped_bytes += old.size - old.noted
             self.dropped += len(old) - len(old.notes)
             for track in set(old.tracks) - {_NOTE}:
                 rows = self._tracks[track]

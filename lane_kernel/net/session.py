@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import Callable
+from typing import Self
 
 from lane_kernel.capture import Connection
 from lane_kernel.errors import LaneError
@@ -10,7 +11,10 @@ from lane_kernel.net.transport import FrameTransport
 from lane_kernel.sides import Side
 from lane_kernel.wire.deflate import DeflateParameters
 from lane_kernel.wire.frames import Frame, Opcode
+from lane_kernel.wire.messages import Message
 from lane_kernel.wire.rules import ProtocolError
+
+_MESSAGE = (str, bytes)
 
 
 class ConnectionClosedError(LaneError):
@@ -26,6 +30,18 @@ class ConnectionClosedError(LaneError):
         super().__init__(f"connection {number} was closed with {code} {reason}".rstrip() + why)
         self.code = code
         self.reason = reason
+
+
+class WriteBufferFullError(LaneError):
+    """A message was posted to a peer that does not read, and as much as may wait for it does already."""
+
+
+def _message(message: str | bytes | bytearray | memoryview) -> Message:
+    if isinstance(message, _MESSAGE):
+        return message
+    if isinstance(message, bytearray | memoryview):
+        return bytes(message)
+    raise TypeError(f"a message is str or bytes, not {type(message).__name__}")
 
 
 class WebSocketSession:
@@ -102,11 +118,50 @@ class WebSocketSession:
             FrameError: Text that UTF-8 has no bytes for, such as half of a surrogate pair; a fragment size below 1.
             ConnectionLostError: The connection is gone.
         """
-        if isinstance(message, bytearray | memoryview):
-            message = bytes(message)
-        if not isinstance(message, str | bytes):
-            raise TypeError(f"a message is str or bytes, not {type(message).__name__}")
-        await self._transport.send_message(message, is_compressed=is_compressed, fragment_size=fragment_size)
+        transport = self._transport
+        if not transport.has_room:
+            await transport.room()
+        transport.send_message(_message(message), is_compressed, fragment_size)
+
+    def post(self, message: str | bytes | bytearray | memoryview) -> None:
+        """Send a message without waiting: what the socket does not take at once waits, up to `config.max_write_buffer`.
+
+        Args:
+            message: str goes as text, bytes as binary.
+
+        Raises:
+            ConnectionStateError: A Close has been sent.
+            FrameError: Text that UTF-8 has no bytes for.
+            ConnectionLostError: The connection is gone.
+            WriteBufferFullError: The peer does not read, and as much as may wait for it does already.
+        """
+        transport = self._transport
+        if not transport.has_room:
+            raise WriteBufferFullError(
+                f"connection {self.connection.number}: over {transport.config.max_write_buffer:,} bytes wait for a "
+                "peer that does not read: `await ws.send()` waits for it"
+            )
+        transport.send_message(_message(message))
+
+    def offer(self, data: bytes) -> bool:
+        """Send the bytes of whole frames at once, if that needs no waiting: encoded once, they serve many peers.
+
+        Args:
+            data: Frames as they go on the wire.
+
+        Returns:
+            Whether they went: False where something waits for this peer, a message of it is unfinished, or the
+            connection is not open.
+        """
+        return self._transport.offer(data)
+
+    async def deliver_to(self, function: Callable[[Message], object]) -> None:
+        """Call a function with each message, straight from the read, until the connection closes.
+
+        Args:
+            function: The function. What it raises ends this, and is raised here.
+        """
+        await self._transport.deliver_to(function)
 
     async def send_frame(self, frame: Frame) -> None:
         """Send a frame exactly as it is, right or wrong: nothing is masked, nothing is checked.
@@ -161,7 +216,15 @@ class WebSocketSession:
         """
         await self._transport.close(code, reason, timeout)
 
-    async def __aiter__(self) -> AsyncIterator[str | bytes]:
-        """Yield messages until the connection closes."""
-        while (message := await self._transport.receive()) is not None:
-            yield message
+    def __aiter__(self) -> Self:
+        """Go through the messages until the connection closes."""
+        return self
+
+    async def __anext__(self) -> str | bytes:
+        """Wait for the next message."""
+        message = self._transport.take()
+        if message is None:
+            message = await self._transport.receive()
+            if message is None:
+                raise StopAsyncIteration
+        return message

@@ -1,14 +1,22 @@
-"""Tornado's IOStream that records each chunk as the socket gave or took it."""
+"""Tornado's IOStream that records each chunk as the socket gave or took it.
+
+Requests are read by IOStream's futures. Once a connection is upgraded, `read_directly` leaves them behind: each chunk
+is read into one buffer of the thread, recorded, and handed to a function. Whatever is sent, by HTTP, SSE or frames,
+goes through `send`, which writes at once where nothing waits. A TLS socket whose handshake is done goes the same way.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
 import socket
 import ssl
+import threading
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
+from tornado.ioloop import IOLoop
 from tornado.iostream import IOStream, StreamClosedError
 from tornado.util import _websocket_mask
 
@@ -16,9 +24,22 @@ from lane_kernel.capture import Connection, NoteKind, Store
 from lane_kernel.errors import LaneError
 from lane_kernel.sides import Side
 
+READ = 256 * 1024
+"""Bytes that one direct read takes at the most."""
+
+JOIN = 64 * 1024
+"""Bytes that are joined to one write before it is made."""
+
 MAX_WRITE_BUFFER = 32 * 1024 * 1024
 """Bound on the bytes that wait for a peer that does not read, before more is sent; twice the largest message, so that a
 Pong may wait behind one. Tornado's own default is none."""
+
+WRITE = 256 * 1024
+"""Bytes that one write of what waits takes at the most."""
+
+_READ, _WRITE = IOLoop.READ, IOLoop.WRITE
+
+_NOT_NOW = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
 __all__ = ["ConnectionLostError", "RecordedStream", "StreamClosedError", "address", "unmask"]
 
@@ -39,12 +60,34 @@ def address(raw: Any) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
+class _Thread(threading.local):
+    """What the streams of one thread share: a read is done with the buffer before the next one begins."""
+
+    def __init__(self) -> None:
+        self.buffer = memoryview(bytearray(READ))
+
+
+_thread = _Thread()
+
+
+class Interposed(Protocol):
+    """Stands between what is sent and the socket; what it lets pass, it gives to `RecordedStream.put`."""
+
+    def send(self, data: bytes) -> None:
+        """Take the bytes of one `send` as they were meant."""
+
+
 class RecordedStream(IOStream):
     """A stream over a connected socket whose every read and write goes into a store.
 
     Attributes:
         record: The connection in the store.
         saw_eof: Whether the peer has ended its direction.
+        interposed: What stands before the socket and may change what is sent, or None.
+        is_joining: Whether what is sent is kept, to be written as one: with what is sent first after that, by
+            `write_joined`, or once it is much.
+        joined: What is kept so.
+        waiting: How many bytes are kept so, or wait for the socket to take them.
     """
 
     def __init__(self, sock: socket.socket, store: Store, side: Side, name: str = "") -> None:
@@ -56,83 +99,276 @@ class RecordedStream(IOStream):
             side: Which end this is.
             name: Whose connection it is.
         """
-        # Tornado's own bound would count what is being sent, too, and so refuse a large message to an idle peer.
-        super().__init__(sock, max_write_buffer_size=None)
+        super().__init__(sock)
         self.store = store
         self.side = side
         self.saw_eof = False
+        self.interposed: Interposed | None = None
         self.record: Connection = store.open(side, address(sock.getsockname()), address(sock.getpeername()), name)
-        self._last_write: asyncio.Future[None] | None = None
+        self._loop = asyncio.get_running_loop()
+        self._is_tls = isinstance(sock, ssl.SSLSocket)
+        self._incoming, self._outgoing = side.incoming, side.outgoing
+        self._buffer = _thread.buffer
+        self._receive: Callable[[bytes], object] | None = None
+        self._ended: Callable[[], object] | None = None
+        self.is_joining = False
+        self.joined: list[bytes] = []
+        self.waiting = 0
+        self._unsent = bytearray()
+        self._was_cut = False
+        self._on_drained: Callable[[], object] | None = None
+        self._waiters: list[asyncio.Future[None]] = []
         self.set_nodelay(True)
+
+    # What comes: by IOStream's futures
 
     def read_from_fd(self, buf: bytearray | memoryview) -> int | None:
         """Read from the socket and record what came."""
-        count = super().read_from_fd(buf)
+        try:
+            count = super().read_from_fd(buf)
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            return None
         if count:
             with memoryview(buf) as whole, whole[:count] as taken:
-                self.store.append(self.record, self.side.incoming, taken)
+                self.store.append(self.record, self._incoming, taken)
         elif count == 0:
             self.saw_eof = True
         return count
 
-    def write_to_fd(self, data: memoryview) -> int:
-        """Write to the socket and record what it took."""
-        count = super().write_to_fd(data)
-        if count:
-            with data[:count] as taken:
-                self.store.append(self.record, self.side.outgoing, taken)
-        return count
+    def held(self) -> int:
+        """How many bytes have come in and have not been asked for."""
+        return self._read_buffer_size
 
-    def close_fd(self) -> None:
-        """Close the socket and note who ended the connection."""
-        if self.socket is not None:
-            is_peer = self.saw_eof or self.error is not None
-            who = "the peer" if is_peer else f"the {self.side.value}"
-            by = self.side.peer if is_peer else self.side
-            reason = f": {self.error}" if self.error is not None and not isinstance(self.error, ssl.SSLError) else ""
-            self.store.note(NoteKind.CLOSED, self.record, f"closed by {who}{reason}", by=by)
-        super().close_fd()
+    def received(self) -> int:
+        """How many bytes have come in so far, unread ones included."""
+        return self.store.length(self.record, self._incoming)
+
+    # What comes: directly
+
+    def read_directly(self, receive: Callable[[bytes], object], ended: Callable[[], object]) -> None:
+        """Leave IOStream's reads behind; from now on what comes is handed to a function, in an empty context.
+
+        What IOStream still holds comes first, in the loop's next turn.
+
+        Args:
+            receive: Called with each chunk as the socket gave it.
+            ended: Called once, in a turn of its own, when the socket has been closed by either end.
+        """
+        self._receive, self._ended = receive, ended
+        if self.closed():
+            self._tell_end()
+            return
+        if self._state is not None:
+            self.io_loop.remove_handler(self.socket)
+        self._state = self.io_loop.ERROR | (self.io_loop.WRITE if self._unsent else 0)
+        contextvars.Context().run(self.io_loop.add_handler, self.socket, self._on_event, self._state)
+        self.resume_reading()
+
+    def pause_reading(self) -> None:
+        """Read no more until `resume_reading`: what comes waits in the socket, and then in the peer."""
+        self._listen(without=self.io_loop.READ)
+
+    def resume_reading(self) -> None:
+        """Read again."""
+        if self.closed() or self._receive is None:
+            return
+        self._listen(also=self.io_loop.READ)
+        if self._read_buffer_size or self._has_pending():
+            # No event tells of bytes that have left the socket.
+            self._loop.call_soon(self._read_held, context=contextvars.Context())
+
+    @property
+    def _is_reading(self) -> bool:
+        return self._receive is not None and self._state is not None and bool(self._state & self.io_loop.READ)
+
+    def _has_pending(self) -> bool:
+        return isinstance(self.socket, ssl.SSLSocket) and self.socket.pending() > 0
+
+    def _read_held(self) -> None:
+        """Read what has left the socket already: what IOStream holds, then what TLS does."""
+        if self._read_buffer_size and self._receive is not None and self._is_reading:
+            held = self.read_bytes(self._read_buffer_size)
+            self._receive(asyncio.ensure_future(held).result())
+        if self._is_reading and self._has_pending():
+            self._read()
+
+    def _on_event(self, _: object, events: int) -> None:
+        if events & _READ:
+            self._read()
+        if events & _WRITE and not self._closed:
+            self._handle_write()
+
+    def _read(self) -> None:
+        """Read once, record it and hand it on."""
+        buffer = self._buffer
+        try:
+            count = self.socket.recv_into(buffer)
+        except _NOT_NOW:
+            return
+        except OSError as error:
+            self.close(exc_info=error)
+            return
+        if not count:
+            self.saw_eof = True
+            self.close()
+            return
+        data = bytes(buffer[:count])
+        self.store.append(self.record, self._incoming, data)
+        if self._receive is not None:
+            self._receive(data)
+        if self._is_tls:
+            self._read_held()
+
+    # What goes
 
     def send(self, data: bytes) -> None:
-        """Begin to write, without waiting; `drained` waits.
+        """Write at once what the socket takes, and keep the rest for it; `drained` waits.
+
+        Every byte on its way to the socket comes through here: of HTTP, of event streams, of frames.
 
         Raises:
             ConnectionLostError: The connection is gone, or too much waits for a peer that does not read.
         """
-        if self.closed():
+        if self._closed:
             raise self.lost()
-        if len(self._write_buffer) > MAX_WRITE_BUFFER:
+        if self.interposed is not None:
+            self.interposed.send(data)
+        elif self.is_joining or self.joined:
+            self._join(data)
+        else:
+            self._write(data)
+
+    def put(self, data: bytes) -> None:
+        """Write bytes past what is interposed, in a write of their own.
+
+        Raises:
+            ConnectionLostError: The connection is gone, or too much waits for a peer that does not read.
+        """
+        if self._closed:
+            raise self.lost()
+        self.write_joined()
+        self._write(data)
+
+    def _join(self, data: bytes) -> None:
+        self.joined.append(data)
+        self.waiting += len(data)
+        if not self.is_joining or self.waiting >= JOIN:
+            self.write_joined()
+
+    def write_joined(self) -> None:
+        """Write what has been kept.
+
+        Raises:
+            ConnectionLostError: The connection is gone, or too much waits for a peer that does not read.
+        """
+        if self.joined:
+            data = self.joined[0] if len(self.joined) == 1 else b"".join(self.joined)
+            self.joined.clear()
+            self.waiting -= len(data)
+            self._write(data)
+
+    def _write(self, data: bytes | memoryview) -> None:
+        """Write what the socket takes now, record that, and keep the rest."""
+        if self._receive is None:
+            self._maybe_add_error_listener()  # as IOStream's own `write` does
+        taken = 0
+        if not self._unsent:
+            try:
+                taken = self.socket.send(data)
+            except _NOT_NOW:
+                pass
+            except OSError as error:
+                self.close(exc_info=error)
+                raise self.lost() from error
+            if taken == len(data):
+                self.store.append(self.record, self._outgoing, data)
+                return
+        self._keep(memoryview(data), taken)
+
+    def _keep(self, data: memoryview, taken: int) -> None:
+        """Record what the socket has taken of some data, and keep the rest until it takes more."""
+        if len(self._unsent) > MAX_WRITE_BUFFER:
             error = ConnectionLostError(
                 f"connection {self.record.number}: over {MAX_WRITE_BUFFER:,} bytes wait for a peer that does not read"
             )
             self.close(exc_info=error)
             raise error
-        try:
-            self._last_write = self.write(data)
-        except StreamClosedError as error:
-            raise self.lost() from error
+        if taken:
+            self.store.append(self.record, self._outgoing, data[:taken])
+        self._unsent += data[taken:]
+        self.waiting += len(data) - taken
+        self._listen(also=_WRITE)
 
-    async def drained(self) -> None:
+    def _handle_write(self) -> None:
+        # The name is IOStream's, which calls it while it has the socket's events.
+        unsent = self._unsent
+        try:
+            while unsent:
+                with memoryview(unsent) as whole, whole[:WRITE] as part:
+                    taken = self.socket.send(part)
+                    self.store.append(self.record, self._outgoing, part[:taken])
+                del unsent[:taken]
+                self.waiting -= taken
+        except _NOT_NOW:
+            pass
+        except OSError as error:
+            self.close(exc_info=error)
+        if not self._unsent:
+            self._listen(without=self.io_loop.WRITE)
+            self._tell_drained()
+        self._wake()
+
+    def writing(self) -> bool:
+        """Whether bytes wait for the socket."""
+        return bool(self._unsent)
+
+    def when_drained(self, function: Callable[[], object]) -> None:
+        """Call a function once the socket has taken everything: now, where nothing waits; never, where it ends before.
+
+        Args:
+            function: What to call; it takes the place of one that was given before.
+        """
+        self._on_drained = function
+        if not self._unsent:
+            self._tell_drained()
+
+    def _tell_drained(self) -> None:
+        function, self._on_drained = self._on_drained, None
+        if function is not None and not self._closed:
+            function()
+
+    async def drained(self, most: int = 0) -> None:
         """Wait until the socket has taken everything.
+
+        Args:
+            most: How many bytes may still wait.
 
         Raises:
             StreamClosedError: The connection ended before.
         """
-        if self._last_write is not None and not self._last_write.done():
-            await self._last_write
+        self.write_joined()
+        while len(self._unsent) > most:
+            waiter = self._loop.create_future()
+            self._waiters.append(waiter)
+            await waiter
+        if self._was_cut:
+            raise StreamClosedError(real_error=self.error)
 
-    async def flush(self, timeout: float) -> None:
+    async def flush(self, timeout: float, most: int = 0) -> None:
         """Wait until the socket has taken everything, with a bound.
 
         Args:
             timeout: The bound in seconds; after it the connection is ended.
+            most: How many bytes may still wait.
 
         Raises:
             ConnectionLostError: The connection ended, or the peer did not read in time.
         """
         try:
-            async with asyncio.timeout(timeout):
-                await self.drained()
+            self.write_joined()
+            if len(self._unsent) > most or self._was_cut:
+                async with asyncio.timeout(timeout):
+                    await self.drained(most)
         except StreamClosedError as error:
             raise self.lost() from error
         except TimeoutError:
@@ -141,9 +377,13 @@ class RecordedStream(IOStream):
                 f"connection {self.record.number}: the peer has not read everything within {timeout:g} s"
             ) from None
 
-    def lost(self) -> ConnectionLostError:
-        """Make the error that says this connection is gone."""
-        return ConnectionLostError(f"connection {self.record.number} to {self.record.peer} is gone")
+    def _wake(self) -> None:
+        waiters, self._waiters = self._waiters, []
+        for waiter in waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+
+    # Its end
 
     def end_writing(self) -> None:
         """End our direction and go on reading."""
@@ -151,10 +391,37 @@ class RecordedStream(IOStream):
             with contextlib.suppress(OSError):
                 self.socket.shutdown(socket.SHUT_WR)
 
-    def held(self) -> int:
-        """How many bytes have come in and have not been asked for."""
-        return self._read_buffer_size
+    def close_fd(self) -> None:
+        """Close the socket, note who ended the connection, and tell whoever reads or waits."""
+        if self.socket is not None:
+            is_peer = self.saw_eof or self.error is not None
+            who = "the peer" if is_peer else f"the {self.side.value}"
+            by = self.side.peer if is_peer else self.side
+            reason = f": {self.error}" if self.error is not None and not isinstance(self.error, ssl.SSLError) else ""
+            self.store.note(NoteKind.CLOSED, self.record, f"closed by {who}{reason}", by=by)
+            self._was_cut = bool(self._unsent or self.joined)
+            self._unsent = bytearray()
+            self.joined.clear()
+            self.waiting = 0
+        super().close_fd()
+        self._wake()
+        self._tell_end()
 
-    def received(self) -> int:
-        """How many bytes have come in so far, unread ones included."""
-        return self.store.length(self.record, self.side.incoming)
+    def _tell_end(self) -> None:
+        if self._ended is not None:
+            self._loop.call_soon(self._ended, context=contextvars.Context())
+            self._receive = self._ended = None
+
+    def lost(self) -> ConnectionLostError:
+        """Make the error that says this connection is gone."""
+        return ConnectionLostError(f"connection {self.record.number} to {self.record.peer} is gone")
+
+    def _listen(self, *, also: int = 0, without: int = 0) -> None:
+        """Change which events of the socket are told."""
+        if self._receive is None:
+            # IOStream has the socket's events.
+            if also:
+                self._add_io_state(also)
+        elif self._state is not None and (state := (self._state | also) & ~without) != self._state:
+            self._state = state
+            contextvars.Context().run(self.io_loop.update_handler, self.socket, state)

@@ -1,8 +1,9 @@
 """Frames over a stream, once a connection is upgraded: what server and client sessions share.
 
-One task reads, so that Pings are answered and a Close is seen while a handler is busy. All frames of a read are
-decoded in one pass and answered in one write. Messages wait in a bounded queue; while it is full, nothing more is
-read.
+One hot path: the stream reads a chunk and records it (`RecordedStream._read`); `_receive` decodes all of its frames in
+one pass, delivers the messages, and their answers leave in one write. Messages go to a function at once, or wait in a
+bounded queue for whoever receives; while that is full, nothing more is read. No task reads: Pings are answered and a
+Close is seen while a handler is busy, since they come with the socket's events.
 """
 
 from __future__ import annotations
@@ -14,17 +15,17 @@ from collections import deque
 from collections.abc import Callable
 
 from lane_kernel.net.config import DEFAULT, Config
-from lane_kernel.net.stream import ConnectionLostError, RecordedStream, StreamClosedError, unmask
+from lane_kernel.net.stream import ConnectionLostError, RecordedStream, unmask
 from lane_kernel.sides import Side
-from lane_kernel.wire.connection import Closed, Event, Failed, State, WebSocketConnection
+from lane_kernel.wire.connection import Closed, ConnectionStateError, Event, Failed, State, WebSocketConnection
 from lane_kernel.wire.deflate import DeflateParameters
 from lane_kernel.wire.frames import Frame, Opcode
 from lane_kernel.wire.messages import Message
 from lane_kernel.wire.policy import POLITE, Policy
 from lane_kernel.wire.rules import ProtocolError
 
-READ = 64 * 1024
-"""Bytes asked for in one read."""
+_MESSAGE = (str, bytes)  # `str | bytes` would be built anew each time
+_OPEN, _CLOSED = State.OPEN, State.CLOSED  # an enum's member costs more to look up than to compare
 
 ANSWER_TIMEOUT = 1.0
 """Bound on the wait for answers to messages that came together with a Close or a broken rule, in seconds."""
@@ -75,16 +76,19 @@ class FrameTransport:
             holds_end=True,
         )
         self._on_failure = on_failure
+        self._loop = asyncio.get_running_loop()
         self._messages: deque[Message] = deque()
         self._waiters: set[asyncio.Future[None]] = set()
+        self._callback: Callable[[Message], object] | None = None
+        self._calling: asyncio.Future[None] | None = None
         self._reached: Callable[[], object] | None = None
         self._generation = 0
         self._closing = False
-        self._room = asyncio.Event()
-        self._room.set()
-        self._all_taken = asyncio.Event()
-        self._all_taken.set()
-        self._reader = asyncio.create_task(self._read(), context=contextvars.Context())
+        self._is_full = False
+        self._is_finishing = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._end: asyncio.Future[None] = self._loop.create_future()
+        stream.read_directly(self._receive, self._ended)
 
     @property
     def stream(self) -> RecordedStream:
@@ -124,74 +128,164 @@ class FrameTransport:
         """Messages that wait to be received."""
         return len(self._messages)
 
-    async def _read(self) -> None:
-        connection, stream = self._connection, self._stream
-        try:
-            while not connection.is_finished:
-                await self._room.wait()
-                data = await stream.read_bytes(READ, partial=True)
-                self._deliver(connection.receive_data(data))
-                self._flush()
-                if connection.is_holding:
-                    await self._wait_for_answers()
-                    self._deliver(connection.receive_data(b""))
-                    self._flush()
-            await self._finish()
-        except (StreamClosedError, ConnectionLostError):
-            self._deliver(connection.receive_eof())
-        finally:
-            self._stream.close()
-            self._wake()
+    # What comes
 
-    async def _wait_for_answers(self) -> None:
-        """Let those who take the messages before the end answer them, before the end is dealt with."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(ANSWER_TIMEOUT):
-                await self._all_taken.wait()
+    def _receive(self, data: bytes) -> None:
+        """Decode all frames of a read in one pass, deliver, and answer in one write: the path that has to be quick.
+
+        What is sent meanwhile is joined. It leaves here, or with the answer to the last message that waits, or at the
+        latest at the end of the turn in which whoever receives these messages runs.
+        """
+        if self._is_finishing:
+            return
+        stream, connection = self._stream, self._connection
+        events = connection.receive_data(data)
+        stream.is_joining = len(events) > 1 or self._callback is not None
+        if answer := connection.data_to_send():
+            self._answer(answer)
+        self._deliver(events)
+        if stream.is_joining:
+            if len(self._messages) > 1:
+                self._loop.call_soon(self._end_joining)  # after those who were woken
+            else:
+                self._end_joining()
+        if connection.is_holding:
+            self._hold()
+        elif connection.state is _CLOSED:
+            self._finish()
 
     def _deliver(self, events: list[Event]) -> None:
+        messages = self._messages
         for event in events:
-            if isinstance(event, str | bytes):
-                # Once we are closing, nothing may keep the other end's Close from being read.
-                if not (self._closing and len(self._messages) >= self.config.max_queue):
-                    self._messages.append(event)
-                    self._all_taken.clear()
+            if isinstance(event, _MESSAGE):
+                if self._callback is not None:
+                    self._call_back(self._callback, event)
+                elif not (self._closing and len(messages) >= self.config.max_queue):
+                    # Once we are closing, nothing may keep the other end's Close from being read.
+                    messages.append(event)
             elif isinstance(event, Closed):
                 self.closed_first = self.closed_first or self.side.peer
             elif isinstance(event, Failed) and self._on_failure is not None:
                 self._on_failure(event.error)
-        if len(self._messages) >= self.config.max_queue and not self._closing:
-            self._room.clear()
-        if events:
+        if len(messages) >= self.config.max_queue and not self._closing:
+            self._is_full = True
+            self._stream.pause_reading()
+        if self._waiters or self._calling is not None:
             self._wake()
-
-    async def _finish(self) -> None:
-        """End the socket: the server closes it first, the client waits for that.
-
-        Source: RFC 6455 §7.1.1.
-        """
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self.config.close_timeout):
-                await self._stream.drained()
-                if self.side is Side.CLIENT or self._connection.failure is not None:
-                    await self._discard()
-
-    async def _discard(self) -> None:
-        if self._connection.failure is not None and self.side is Side.SERVER:
-            # A peer that is still writing would be reset before it reads our Close: end our direction, then read on.
-            self._stream.end_writing()
-        while True:
-            await self._stream.read_bytes(READ, partial=True)
 
     def _wake(self) -> None:
         for waiter in self._waiters:
             if not waiter.done():
                 waiter.set_result(None)
+        self._waiters.clear()
+        if self._calling is not None and self._is_over and not self._calling.done():
+            self._calling.set_result(None)
 
-    def _flush(self) -> None:
-        data = self._connection.data_to_send()
-        if data and not self._stream.closed():
+    @property
+    def _is_over(self) -> bool:
+        """Whether no further message will come."""
+        return self._connection.close_code is not None or self._end.done()
+
+    def _call_back(self, callback: Callable[[Message], object], message: Message) -> None:
+        try:
+            callback(message)
+        except BaseException as error:  # noqa: BLE001 - a person's function; whoever waits in `deliver_to` gets it
+            self._callback = None
+            if self._calling is not None and not self._calling.done():
+                self._calling.set_exception(error)
+
+    def _answer(self, data: bytes) -> None:
+        """Send what the connection says of its own accord: Pongs, and Closes."""
+        with contextlib.suppress(ConnectionLostError):  # `_ended` is told
             self._stream.send(data)
+
+    def _end_joining(self) -> None:
+        stream = self._stream
+        stream.is_joining = False
+        if stream.joined:
+            with contextlib.suppress(ConnectionLostError):  # `_ended` is told
+                stream.write_joined()
+
+    # How it ends
+
+    def _hold(self) -> None:
+        """Let those who take the messages before the end answer them, before the end is dealt with."""
+        self._stream.pause_reading()
+        if self._messages and not self._closing:
+            self._timer = self._call_later(ANSWER_TIMEOUT, self._release)
+        else:
+            self._release()
+
+    def _note_all_taken(self) -> None:
+        if not self._messages and self._connection.is_holding:
+            self._release()
+
+    def _release(self) -> None:
+        """Deal with the Close, or the broken rule, that was held."""
+        self._cancel_timer()
+        self._end_joining()
+        events = self._connection.receive_data(b"")
+        self._answer(self._connection.data_to_send())
+        self._deliver(events)
+        if self._connection.is_finished:
+            self._finish()
+        elif not self._is_full:
+            self._stream.resume_reading()
+
+    def _finish(self) -> None:
+        """End the socket: the server closes it first, the client waits for that.
+
+        Source: RFC 6455 §7.1.1.
+        """
+        self._is_finishing = True
+        self._timer = self._call_later(self.config.close_timeout, self._stream.close)
+        self._stream.when_drained(self._after_last_word)
+
+    def _after_last_word(self) -> None:
+        has_failed = self._connection.failure is not None
+        if self.side is Side.SERVER and not has_failed:
+            self._stream.close()
+            return
+        if self.side is Side.SERVER:
+            # A peer that is still writing would be reset before it reads our Close: end our direction, then read on.
+            self._stream.end_writing()
+        self._stream.resume_reading()
+
+    def _ended(self) -> None:
+        """The socket has been closed, by either end."""
+        self._cancel_timer()
+        self._deliver(self._connection.receive_eof())
+        if not self._end.done():
+            self._end.set_result(None)
+        self._wake()
+
+    def _call_later(self, seconds: float, function: Callable[[], object]) -> asyncio.TimerHandle:
+        return self._loop.call_later(seconds, function, context=contextvars.Context())
+
+    def _cancel_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    # Who receives
+
+    def take(self) -> Message | None:
+        """Take the next message, where one waits that who asks now may take."""
+        messages = self._messages
+        if not messages or self._reached is not None:
+            return None
+        message = messages.popleft()
+        if not messages:
+            # The answer to this one takes those before it along.
+            self._stream.is_joining = False
+            if self._connection.is_holding:
+                # After the step in which the taker may answer.
+                self._loop.call_soon(self._note_all_taken)
+        if self._is_full and len(messages) < (self.config.max_queue + 1) // 2:
+            self._is_full = False
+            if not self._connection.is_holding:
+                self._stream.resume_reading()
+        return message
 
     async def receive(self) -> Message | None:
         """Wait for the next message.
@@ -201,29 +295,38 @@ class FrameTransport:
         """
         generation = self._generation
         while True:
-            is_mine = self._reached is None and generation == self._generation
             if self._reached is not None:
                 self._reached()
-            if self._messages and is_mine:
-                message = self._messages.popleft()
-                if len(self._messages) < (self.config.max_queue + 1) // 2:
-                    self._room.set()
-                if not self._messages:
-                    # After the step in which the taker may answer.
-                    asyncio.get_running_loop().call_soon(self._note_all_taken)
-                return message
-            if self._connection.close_code is not None or self._reader.done():
+            elif self._messages and generation == self._generation:
+                return self.take()
+            if self._is_over:
                 return None
-            waiter = asyncio.get_running_loop().create_future()
+            waiter = self._loop.create_future()
             self._waiters.add(waiter)
             try:
                 await waiter
-            finally:
+            except asyncio.CancelledError:
                 self._waiters.discard(waiter)
+                raise
 
-    def _note_all_taken(self) -> None:
-        if not self._messages:
-            self._all_taken.set()
+    async def deliver_to(self, callback: Callable[[Message], object]) -> None:
+        """Call a function with each message, straight from the read, until the connection ends.
+
+        Args:
+            callback: The function. What it raises ends this, and is raised here; later messages wait to be received.
+        """
+        self._calling = self._loop.create_future()
+        self._callback = callback
+        try:
+            while not self._calling.done() and (message := self.take()) is not None:
+                self._call_back(callback, message)
+            if self._reached is not None:
+                self._reached()
+            elif self._is_over:
+                return
+            await self._calling
+        finally:
+            self._callback = self._calling = None
 
     def hand_over(self, reached: Callable[[], object]) -> None:
         """Give no more messages to those who receive now or come to it before `take_over`; none is lost.
@@ -232,6 +335,9 @@ class FrameTransport:
             reached: Called when one of them waits for a message, at once where one does.
         """
         self._reached = reached
+        if self._callback is not None:
+            self._callback = None
+            reached()
         self._wake()
 
     def take_over(self) -> None:
@@ -240,10 +346,25 @@ class FrameTransport:
             self._reached = None
             self._generation += 1
 
-    async def send_message(
-        self, message: Message, *, is_compressed: bool | None = None, fragment_size: int | None = None
+    # What goes
+
+    @property
+    def has_room(self) -> bool:
+        """Whether a message may be sent without waiting for the peer to read."""
+        return self._stream.waiting <= self.config.max_write_buffer
+
+    async def room(self) -> None:
+        """Wait until a message may be sent.
+
+        Raises:
+            ConnectionLostError: The connection ended, or the peer did not read in time.
+        """
+        await self._stream.flush(self.config.send_timeout, self.config.max_write_buffer)
+
+    def send_message(
+        self, message: Message, is_compressed: bool | None = None, fragment_size: int | None = None
     ) -> None:
-        """Send a message, and wait until the socket has taken it.
+        """Send a message, whether or not there is room.
 
         Args:
             message: str goes as text, bytes as binary.
@@ -253,16 +374,29 @@ class FrameTransport:
         Raises:
             ConnectionStateError: A Close has been sent.
             FrameError: Text that UTF-8 has no bytes for, or a fragment size below 1.
-            ConnectionLostError: The connection is gone, or the peer did not read in time.
+            ConnectionLostError: The connection is gone.
         """
-        if self._stream.closed():
-            raise self._lost()
-        self._connection.send_message(message, is_compressed=is_compressed, fragment_size=fragment_size)
-        self._flush()
-        await self._flushed()
+        try:
+            data = self._connection.encode_message(message, is_compressed, fragment_size)
+        except ConnectionStateError:
+            if self._stream.closed():
+                raise self._lost() from None
+            raise
+        self._stream.send(data)
+
+    def offer(self, data: bytes) -> bool:
+        """Send the bytes of whole frames at once, where nothing waits for this peer; answer whether they went."""
+        stream = self._stream
+        if self._connection.state is not _OPEN or stream.writing():
+            return False
+        try:
+            stream.send(data)
+        except ConnectionLostError:
+            return False
+        return True
 
     async def send(self, frame: Frame) -> None:
-        """Send a frame by the rules, and wait until the socket has taken it.
+        """Send a frame by the rules.
 
         Raises:
             ConnectionStateError: A Close has been sent.
@@ -285,24 +419,19 @@ class FrameTransport:
         Raises:
             ConnectionLostError: The connection is gone, or the peer did not read in time.
         """
+        await self.room()
         if self._stream.closed():
             raise self._lost()
         self._stream.send(data)
-        await self._flushed()
 
     async def _send(self, send: Callable[[Frame], None], frame: Frame) -> None:
+        await self.room()
         if self._stream.closed():
             raise self._lost()
         send(frame)
         if frame.opcode == Opcode.CLOSE:
             self.closed_first = self.closed_first or self.side
-        self._flush()
-        await self._flushed()
-
-    async def _flushed(self) -> None:
-        if not self._stream.writing():
-            return
-        await self._stream.flush(self.config.send_timeout)
+        self._stream.send(self._connection.data_to_send())
 
     def _lost(self) -> ConnectionLostError:
         code = self.close_code
@@ -323,17 +452,18 @@ class FrameTransport:
         if self._connection.state is State.OPEN and not self._stream.closed():
             self._connection.close(code, reason)
             self.closed_first = self.closed_first or self.side
-            self._flush()
+            self._answer(self._connection.data_to_send())
+        self._end_joining()
         self._closing = True
-        self._room.set()
-        self._all_taken.set()
-        await asyncio.wait({self._reader}, timeout=self.config.close_timeout if timeout is None else timeout)
-        await self.abort()
+        if self._connection.is_holding:
+            self._release()
+        elif not self._is_finishing:
+            self._is_full = False
+            self._stream.resume_reading()
+        await asyncio.wait({self._end}, timeout=self.config.close_timeout if timeout is None else timeout)
+        self.abort()
 
-    async def abort(self) -> None:
+    def abort(self) -> None:
         """End the socket without a word."""
         self._stream.close()
-        self._reader.cancel()
-        await asyncio.wait({self._reader})
-        self._deliver(self._connection.receive_eof())
-        self._wake()
+        self._ended()

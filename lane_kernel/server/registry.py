@@ -15,6 +15,9 @@ from lane_kernel.server.patterns import Pattern
 from lane_kernel.server.routes import Definition, Route, RouteKind, Routes
 from lane_kernel.server.sessions import (
     Handler,
+    OnMessage,
+    callback_run,
+    check_callback,
     check_parameters,
     events_run,
     function_run,
@@ -86,13 +89,36 @@ class Registry:
         Pattern(pattern)
         return decorate
 
-    def websocket(self, pattern: str) -> Callable[[Defined], Defined]:
-        """Route a pattern to a coroutine over a WebSocket; the route's parameters follow by name.
+    @overload
+    def websocket(self, pattern: str) -> Callable[[Defined], Defined]: ...
+    @overload
+    def websocket(self, pattern: str, *, on_message: OnMessage) -> None: ...
+    def websocket(self, pattern: str, *, on_message: OnMessage | None = None) -> Callable[[Defined], Defined] | None:
+        """Route a pattern to a coroutine over a WebSocket, or to a function for its messages.
+
+        The route's parameters follow by name.
+
+            @server.websocket("/echo")
+            async def echo(ws):
+                async for message in ws:
+                    await ws.send(message)
+
+            server.websocket("/quick", on_message=lambda ws, message: ws.post(message))
+
+        Args:
+            pattern: A path such as "/echo" or "/chat/{room}". Giving it again replaces the handler.
+            on_message: Called with the WebSocket and each message, straight from the read, so that it answers with
+                `ws.post`; a coroutine function is awaited, one message after another. Without it, this decorates.
 
         Raises:
             RouteError: The pattern cannot be routed.
+            TypeError: The handler cannot take what it will be called with.
         """
-        return self._session(pattern, RouteKind.WEBSOCKET, websocket_run)
+        if on_message is None:
+            return self._session(pattern, RouteKind.WEBSOCKET, websocket_run)
+        check_callback(on_message, pattern, Pattern(pattern).names)
+        self._register(Registration(pattern, RouteKind.WEBSOCKET, callback_run(on_message)), on_message)
+        return None
 
     def events(self, pattern: str) -> Callable[[Defined], Defined]:
         """Route a pattern to a coroutine over an event stream; the route's parameters follow by name.

@@ -14,6 +14,7 @@ from __future__ import annotations
 import inspect
 import json
 from collections.abc import Awaitable, Callable
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
     from lane_kernel.server.stream import Stream
 
 Handler = Callable[..., Awaitable[object]]
+
+OnMessage = Callable[..., Any]
+"""A function over a WebSocket and a message, plain or a coroutine function; the route's parameters follow by name."""
 
 
 class WebSocket(WebSocketSession):
@@ -163,10 +167,28 @@ def check_parameters(handler: Handler, pattern: str, names: tuple[str, ...]) -> 
     name = getattr(handler, "__qualname__", repr(handler))
     if not inspect.iscoroutinefunction(inspect.unwrap(handler)):
         raise TypeError(f"{name}, the handler of {pattern}, is no `async def`")
+    _check_call(handler, pattern, ("session",), names)
+
+
+def check_callback(callback: OnMessage, pattern: str, names: tuple[str, ...]) -> None:
+    """Hold the parameters of a function for messages against its route's.
+
+    Raises:
+        TypeError: It is no function, or cannot take the session, a message and the route's parameters.
+    """
+    if not callable(callback):
+        raise TypeError(f"on_message of {pattern} is a function over (ws, message), not {callback!r}")
+    _check_call(callback, pattern, ("session", "message"), names)
+
+
+def _check_call(
+    handler: Callable[..., object], pattern: str, arguments: tuple[str, ...], names: tuple[str, ...]
+) -> None:
+    name = getattr(handler, "__qualname__", repr(handler))
     try:
-        inspect.signature(handler).bind(None, **dict.fromkeys(names, ""))
+        inspect.signature(handler).bind(*arguments, **dict.fromkeys(names, ""))
     except TypeError as error:
-        wanted = ", ".join(("session", *names))
+        wanted = ", ".join((*arguments, *names))
         raise TypeError(f"{name} cannot be the handler of {pattern}, which calls it with ({wanted}): {error}") from None
 
 
@@ -176,6 +198,27 @@ def websocket_run(handler: Handler) -> Run:
     async def run(stream: Stream, ctx: Context) -> Status:
         if stream.websocket is not None:
             await handler(stream.websocket, **ctx.route_params)
+        return Status.CONTINUE
+
+    return run
+
+
+def callback_run(callback: OnMessage) -> Run:
+    """Make a pipeline's handler of a function that is called with each message of a WebSocket.
+
+    A plain function is called straight from the read. A coroutine function is awaited, one message after another.
+    """
+
+    async def run(stream: Stream, ctx: Context) -> Status:
+        ws = stream.websocket
+        if ws is None:
+            return Status.CONTINUE
+        call = partial(callback, ws, **ctx.route_params)
+        if inspect.iscoroutinefunction(inspect.unwrap(callback)):
+            async for message in ws:
+                await call(message)
+        else:
+            await ws.deliver_to(call)
         return Status.CONTINUE
 
     return run

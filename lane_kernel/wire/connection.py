@@ -66,6 +66,9 @@ class State(Enum):
     CLOSED = "closed"
 
 
+_OPEN, _CLOSED = State.OPEN, State.CLOSED  # an enum's members cost more to look up than to compare
+
+
 class ConnectionStateError(LaneError):
     """Something was to be sent after the closing handshake had begun."""
 
@@ -124,6 +127,7 @@ class WebSocketConnection:
         close_code: The code of the peer's Close; 1006 where it ended without one; None while open.
         close_reason: The reason of the peer's Close.
         failure: What failed the connection, if anything did.
+        is_holding: Whether a Close, or what fails the connection, waits for the next call of `receive_data`.
     """
 
     def __init__(
@@ -169,7 +173,8 @@ class WebSocketConnection:
         self._quick = quick_heads(side.peer, min(max_message, 125))
         self._events: list[Event] = []
         self._holds_end = holds_end
-        self._held: ProtocolError | bytes | None = None
+        self.is_holding = False
+        self._held: ProtocolError | bytes = b""
         self._rest = b""
         self._offset = offset
         self._header: FrameHeader | None = None
@@ -198,12 +203,29 @@ class WebSocketConnection:
         """
         events: list[Event] = []
         self._events = events
-        if self._held is not None:
+        if self.is_holding:
             self._release(self._held)
         buffer = self._rest + data if self._rest else bytes(data)
         position = 0
+        if self._header is None and self._message.opcode is None and self.state is _OPEN and not self.is_holding:
+            position = self._read_whole_messages(buffer, 0, events)
+        if position == len(buffer):
+            self._rest = b""
+        else:
+            position = self._read_frames(buffer, position, events)
+            self._rest = b"" if self._is_deaf else buffer[position:]
+        self._offset += position
+        return events
+
+    def _read_frames(self, buffer: bytes, position: int, events: list[Event]) -> int:
+        """Read whatever stands there, frame by frame, until more is needed or nothing more is read.
+
+        Returns:
+            Where the first byte stands that was not read.
+        """
+        start = self._offset
         try:
-            while not self._is_deaf and self._held is None:
+            while not self._is_deaf and not self.is_holding:
                 header = self._header
                 if header is None:
                     if self._message.opcode is None and not self._close_received:
@@ -211,24 +233,17 @@ class WebSocketConnection:
                     header = decode_header(buffer, position)
                     if header is None:
                         break
-                    self._begin_frame(header, self._offset + position)
+                    self._begin_frame(header, start + position)
                     position += header.size
                 position = self._read_payload(header, buffer, position)
                 if self._header is not None:
                     break
         except ProtocolError as error:
             self._fail(error)
-        self._offset += position
-        self._rest = b"" if self._is_deaf else buffer[position:]
-        return events
-
-    @property
-    def is_holding(self) -> bool:
-        """Whether a Close, or what fails the connection, waits for the next call of `receive_data`."""
-        return self._held is not None
+        return position
 
     def _release(self, held: ProtocolError | bytes) -> None:
-        self._held, self._holds_end = None, False
+        self.is_holding = self._holds_end = False
         try:
             if isinstance(held, ProtocolError):
                 self._fail(held)
@@ -240,7 +255,7 @@ class WebSocketConnection:
     @property
     def _is_deaf(self) -> bool:
         """Whether nothing more is read; a lenient reader goes on after the peer's Close, to see what comes."""
-        return self.state is State.CLOSED or (self._close_received and self.policy.is_strict)
+        return self.state is _CLOSED or (self._close_received and self.policy.is_strict)
 
     def _read_whole_messages(self, buffer: bytes, position: int, events: list[Event]) -> int:
         """Read messages of one frame each that have come whole: the case that has to be quick.
@@ -350,7 +365,7 @@ class WebSocketConnection:
 
     def _receive_close(self, payload: bytes) -> None:
         if self._holds_end:
-            self._held = payload
+            self._held, self.is_holding = payload, True
             return
         at = self._payload.start
         for rule, span, text in judge_close(payload):
@@ -390,7 +405,7 @@ class WebSocketConnection:
 
     def _fail(self, error: ProtocolError) -> None:
         if self._holds_end:
-            self._held = error
+            self._held, self.is_holding = error, True
             return
         self.failure = error
         if not self._close_received:
@@ -427,8 +442,14 @@ class WebSocketConnection:
             FrameError: Text that UTF-8 has no bytes for; a fragment size below 1; or a message whose fragments are sent
                 one by one is unfinished.
         """
+        self._out.append(self.encode_message(message, is_compressed, fragment_size))
+
+    def encode_message(
+        self, message: Message, is_compressed: bool | None = None, fragment_size: int | None = None
+    ) -> bytes:
+        """Send a message as `send_message` does, but give its bytes to whoever writes them at once."""
         self._check_state()
-        self._out.append(self._writer.message(message, is_compressed=is_compressed, fragment_size=fragment_size))
+        return self._writer.message(message, is_compressed=is_compressed, fragment_size=fragment_size)
 
     def send(self, frame: Frame) -> None:
         """Send a frame by the rules; a client's is masked where it has no masking-key of its own.
@@ -460,5 +481,5 @@ class WebSocketConnection:
             self.send_as_is(self._writer.own(frame))
 
     def _check_state(self) -> None:
-        if self._close_sent or self.state is State.CLOSED:
+        if self._close_sent or self.state is _CLOSED:
             raise ConnectionStateError("the connection is closing: nothing follows a Close frame (RFC 6455 §5.5.1)")

@@ -313,18 +313,39 @@ class Frame:
             The header and the payload data as they go on the wire.
         """
         first = self.fin << 7 | self.rsv1 << 6 | self.rsv2 << 5 | self.rsv3 << 4 | self.opcode
-        length = self.length
-        bits = self.length_bits or (7 if length < 126 else 16 if length < 0x10000 else 64)
-        masked = 0x80 if self.masking_key is not None else 0
-        if bits == 7:
-            head = bytes((first, masked | length))
-        elif bits == 16:
-            head = bytes((first, masked | 126)) + length.to_bytes(2, "big")
-        else:
-            head = bytes((first, masked | 127)) + length.to_bytes(8, "big")
         if self.masking_key is None:
-            return head + self.payload
+            return _encode_head(first, 0, self.length, self.length_bits) + self.payload
+        head = _encode_head(first, 0x80, self.length, self.length_bits)
         return head + self.masking_key + mask(self.masking_key, self.payload)
+
+
+def _encode_head(first: int, masked: int, length: int, bits: int | None) -> bytes:
+    """Encode a header up to its masking-key."""
+    bits = bits or (7 if length < 126 else 16 if length < 0x10000 else 64)
+    if bits == 7:
+        return bytes((first, masked | length))
+    if bits == 16:
+        return bytes((first, masked | 126)) + length.to_bytes(2, "big")
+    return bytes((first, masked | 127)) + length.to_bytes(8, "big")
+
+
+_SHORT_HEADS = {
+    opcode: tuple(_encode_head(0x80 | opcode, 0, length, None) for length in range(126))
+    for opcode in (Opcode.TEXT, Opcode.BINARY)
+}
+
+
+def encode_whole(opcode: Opcode, payload: bytes) -> bytes:
+    """Encode an unmasked frame that is a whole message: the case that has to be quick.
+
+    Args:
+        opcode: TEXT or BINARY.
+        payload: The message.
+    """
+    length = len(payload)
+    if length < 126:
+        return _SHORT_HEADS[opcode][length] + payload
+    return _encode_head(0x80 | opcode, 0, length, None) + payload
 
 
 def encode_text(text: str, errors: str = "strict") -> bytes:

@@ -11,7 +11,16 @@ from dataclasses import replace
 from lane_kernel.sides import Side
 from lane_kernel.wire import rules
 from lane_kernel.wire.deflate import DeflateParameters, Deflater
-from lane_kernel.wire.frames import Frame, FrameError, Opcode, Unmask, encode_text, judge_close, judge_header
+from lane_kernel.wire.frames import (
+    Frame,
+    FrameError,
+    Opcode,
+    Unmask,
+    encode_text,
+    encode_whole,
+    judge_close,
+    judge_header,
+)
 from lane_kernel.wire.messages import TEXT_ERRORS, Message
 from lane_kernel.wire.policy import Policy
 from lane_kernel.wire.rules import Rule
@@ -43,6 +52,7 @@ class FrameWriter:
             make_masking_key: Makes the 4 bytes that a client masks a frame with.
         """
         self._side = side
+        self._masks = side is Side.CLIENT and policy.masks
         self._policy = policy
         self._deflater = None if deflate is None else Deflater(deflate, side)
         self._rsv_allowed = 0 if deflate is None else RSV1
@@ -54,7 +64,7 @@ class FrameWriter:
 
     def own(self, frame: Frame) -> Frame:
         """A frame as this end sends it: a client's with a masking-key, where it has none of its own."""
-        if self._side is Side.CLIENT and frame.masking_key is None and self._policy.masks:
+        if self._masks and frame.masking_key is None:
             return replace(frame, masking_key=self._make_masking_key())
         return frame
 
@@ -96,8 +106,10 @@ class FrameWriter:
             opcode, payload = Opcode.TEXT, encode_text(message, errors)
         else:
             opcode, payload = Opcode.BINARY, message
-        rsv1 = False
         deflater = self._deflater
+        if deflater is None and fragment_size is None and not self._masks:
+            return encode_whole(opcode, payload)
+        rsv1 = False
         if deflater is not None and (self._policy.compresses if is_compressed is None else is_compressed):
             rsv1 = deflater.can
             payload = deflater.deflate(payload) if rsv1 else payload

@@ -58,10 +58,22 @@ def test_records_in_order(small_segments: None):
 def test_the_bytes_are_copied():
     """A reused read buffer may be written over."""
     store, (one,) = make()
-    buffer = bytearray(b"abc")
-    store.append(one, UP, memoryview(buffer))
-    buffer[:] = b"xyz"
-    assert store.read(one, UP, 0, 3) == b"abc"
+    for size in (3, 100_000):
+        buffer = bytearray(b"a" * size)
+        store.append(one, UP, memoryview(buffer))
+        buffer[:] = b"x" * size
+    assert store.read(one, UP, 0, 100_003) == b"a" * 100_003
+
+
+def test_a_budget_of_0_counts_and_keeps_nothing():
+    store, (one,) = make(budget=0)
+    for _ in range(3):
+        store.append(one, UP, b"abc")
+    assert store.length(one, UP) == 9
+    assert (store.size, store.dropped, store.dropped_bytes) == (0, 3, 9)
+    assert chunks(store) == []
+    assert store.read(one, UP, 0, 9) is None
+    assert store.read(one, UP, 9, 10) == b""
 
 
 def test_connections():
@@ -99,12 +111,23 @@ _SCRIPT = st.lists(
 )
 
 
-@given(script=_SCRIPT, budget=st.integers(0, 400), segment=st.integers(1, 64), data=st.data())
-def test_any_recording(script, budget: int, segment: int, data: st.DataObject):
+@given(
+    script=_SCRIPT,
+    budget=st.integers(0, 400),
+    segment=st.integers(1, 64),
+    large=st.integers(0, 30),
+    data=st.data(),
+)
+def test_any_recording(script, budget: int, segment: int, large: int, data: st.DataObject):
     """Whatever is recorded, with whatever budget: what is held is exact, what is dropped is counted."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(store_module, "_SEGMENT", segment)
+        patch.setattr(store_module, "_LARGE", large)
         store, connections = make(3, budget=budget)
+        check_any_recording(store, connections, script, data)
+
+
+def check_any_recording(store: Store, connections: list[Connection], script, data: st.DataObject):
     streams: dict[tuple[Connection, Direction], bytes] = {(c, way): b"" for c in connections for way in Direction}
     said: list[bytes] = []
     for step in script:
@@ -115,7 +138,7 @@ def test_any_recording(script, budget: int, segment: int, data: st.DataObject):
             store.append(connections[number], way, piece)
             streams[connections[number], way] += piece
             said.append(piece)
-        assert store.size <= budget
+        assert store.size <= store.budget
     held = chunks(store)
     assert [chunk.data for chunk in held] == said[len(said) - len(held) :]
     assert store.size == sum(len(chunk.data) for chunk in held)

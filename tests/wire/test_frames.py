@@ -19,6 +19,7 @@ from lane_kernel.wire.frames import (
     close_frame,
     decode_header,
     describe_frame,
+    encode_whole,
     is_close_code_allowed,
     judge_close,
     judge_frame,
@@ -247,6 +248,12 @@ def test_close_frame():
     assert close_frame(None).encode() == b"\x88\x00"
     assert close_frame(1001, "gone").encode() == b"\x88\x06\x03\xe9gone"
     assert len(close_frame(4999, "a" * 123).payload) == 125
+
+
+@pytest.mark.parametrize("size", [0, 1, 125, 126, 0xFFFF, 0x10000])
+def test_a_whole_message_is_encoded_as_any_frame(size: int):
+    for opcode in (Opcode.TEXT, Opcode.BINARY):
+        assert encode_whole(opcode, b"x" * size) == Frame(opcode, b"x" * size).encode()
 
 
 def test_declared_length_may_lie():
