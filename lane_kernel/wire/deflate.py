@@ -5,10 +5,12 @@ Source: RFC 7692 §7.
 
 from __future__ import annotations
 
+import copy
 import re
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Self
 
 from lane_kernel.errors import LaneError
 from lane_kernel.sides import Side
@@ -18,6 +20,15 @@ NAME = "permessage-deflate"
 
 _TAIL = b"\x00\x00\xff\xff"
 """What a sync flush ends with; it is left out of each message."""
+
+_PIECE = 16 * 1024
+"""Bytes of input that are inflated at once."""
+
+_STEP = 64 * 1024
+"""Bytes that one call of zlib gives at the most."""
+
+_TRUSTED = 8 * 1024 * 1024
+"""Inflated bytes that are kept before the rest is counted first."""
 
 _SMALLEST_WINDOW = 9
 """The smallest window that zlib compresses with; it refuses 8, which RFC 7692 allows."""
@@ -361,6 +372,63 @@ class Deflater:
         self._compressor = self._make() if self.can else None
 
 
+class _Inflation:
+    """The way through one piece of input, in small steps.
+
+    Attributes:
+        decompressor: What inflates it.
+    """
+
+    def __init__(self, decompressor: zlib._Decompress, make: Callable[[], zlib._Decompress], data: bytes) -> None:
+        self.decompressor = decompressor
+        self._make = make
+        self._data = data
+        self._start = 0
+        self._rest = b""
+        self._is_full = False
+
+    def copy(self) -> Self:
+        """The same way from here on, to be gone without going this one."""
+        made = copy.copy(self)
+        made.decompressor = self.decompressor.copy()
+        return made
+
+    @property
+    def has_more(self) -> bool:
+        """Whether input is left, or a full step may have left something behind."""
+        return self._is_full or bool(self._rest) or self._start < len(self._data)
+
+    def next(self) -> bytes:
+        """Inflate some of it.
+
+        Raises:
+            zlib.error: It is no DEFLATE data.
+        """
+        if not self._rest and not self._is_full:
+            self._rest = self._data[self._start : self._start + _PIECE]
+            self._start += _PIECE
+        part = self.decompressor.decompress(self._rest, _STEP)
+        self._rest = self.decompressor.unconsumed_tail
+        if self.decompressor.eof:
+            # A block with BFINAL ends the window; another may follow in the same message (RFC 7692 §7.2.3.4).
+            self._rest = self.decompressor.unused_data
+            self.decompressor = self._make()
+        self._is_full = len(part) == _STEP
+        return part
+
+    def count(self, most: int) -> None:
+        """Go all the way and keep nothing: a bomb is found before it takes memory.
+
+        Raises:
+            InflatedTooBigError: It gives more than the bound.
+            zlib.error: It is no DEFLATE data.
+        """
+        while self.has_more:
+            most -= len(self.next())
+            if most < 0:
+                raise InflatedTooBigError("compressed data over the bound on inflated data")
+
+
 class Inflater:
     """Inflates the messages of one side, in pieces of any size."""
 
@@ -388,28 +456,28 @@ class Inflater:
 
         Raises:
             InflateError: It is no DEFLATE data.
-            InflatedTooBigError: It gives more than the bound. No more memory than that was taken.
+            InflatedTooBigError: It gives more than the bound. What goes far is counted before it is kept, so that this
+                took little memory.
 
         Source: RFC 7692 §7.2.2.
         """
         parts: list[bytes] = []
-        data += _TAIL if is_last else b""
-        while data:
-            try:
-                part = self._decompressor.decompress(data, most + 1)
-            except zlib.error as error:
-                raise InflateError(f"compressed data that cannot be inflated ({error})") from error
-            parts.append(part)
-            most -= len(part)
-            if most < 0:
-                raise InflatedTooBigError("compressed data over the bound on inflated data")
-            # A block with BFINAL ends the window; another may follow in the same message (RFC 7692 §7.2.3.4).
-            data = self._decompressor.unused_data
-            if self._decompressor.eof:
-                self._decompressor = self._make()
-        if is_last and not self._keeps:
-            self._decompressor = self._make()
-        return b"".join(parts)
+        size, is_counted = 0, False
+        inflation = _Inflation(self._decompressor, self._make, data + _TAIL if is_last else data)
+        try:
+            while inflation.has_more:
+                part = inflation.next()
+                size += len(part)
+                if size > most:
+                    raise InflatedTooBigError("compressed data over the bound on inflated data")
+                parts.append(part)
+                if size > _TRUSTED and not is_counted:
+                    is_counted = True
+                    inflation.copy().count(most - size)
+        except zlib.error as error:
+            raise InflateError(f"compressed data that cannot be inflated ({error})") from error
+        self._decompressor = inflation.decompressor if self._keeps or not is_last else self._make()
+        return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def reset(self) -> None:
         """Begin anew with an empty window, after data that could not be inflated."""

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lane_kernel.sides import Side
+from lane_kernel.wire.connection import MAX_MESSAGE
 from lane_kernel.wire.deflate import (
     DeflateParameters,
     Deflater,
@@ -256,20 +257,29 @@ def test_exactly_the_bound(way):
     assert inflate(Inflater(DeflateParameters(), Side.CLIENT), [b"\x00"], 0) == b""
 
 
-def test_a_bomb_takes_no_more_memory_than_the_bound():
-    """RFC 6455 §10.4: 256 MiB in a message of 256 KiB."""
+@pytest.mark.parametrize("bound", [BOUND, MAX_MESSAGE, 256 << 20], ids=["1 MiB", "the default", "256 MiB"])
+def test_a_bomb_takes_little_memory(bound: int):
+    """RFC 6455 §10.4: 1 GiB in a message of 1 MiB."""
     compressor = zlib.compressobj(9, wbits=-15)
-    bomb = b"".join(compressor.compress(bytes(1 << 20)) for _ in range(256)) + compressor.flush(zlib.Z_SYNC_FLUSH)
-    assert len(bomb) < 300_000
+    bomb = b"".join(compressor.compress(bytes(1 << 20)) for _ in range(1024)) + compressor.flush(zlib.Z_SYNC_FLUSH)
+    assert len(bomb) < 1_100_000
     tracemalloc.start()
     try:
         inflater = Inflater(DeflateParameters(), Side.CLIENT)
         with pytest.raises(InflatedTooBigError):
-            inflater.inflate(bomb, BOUND, is_last=True)
+            inflater.inflate(bomb, bound, is_last=True)
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert peak < 8 * BOUND
+    assert peak < 12_000_000
+
+
+def test_a_large_message_is_counted_and_then_inflated():
+    message = NOISE * 600 + b"end"
+    data = Deflater(DeflateParameters(), Side.CLIENT).deflate(message)
+    assert Inflater(DeflateParameters(), Side.CLIENT).inflate(data, len(message), is_last=True) == message
+    with pytest.raises(InflatedTooBigError):
+        Inflater(DeflateParameters(), Side.CLIENT).inflate(data, len(message) - 1, is_last=True)
 
 
 @pytest.mark.parametrize("keeps", [True, False])
