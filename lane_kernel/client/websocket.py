@@ -9,6 +9,7 @@ from typing import Any
 from lane_kernel.capture import Store, kernel_store
 from lane_kernel.net.config import DEFAULT, Config
 from lane_kernel.net.dial import CONNECT_TIMEOUT, Target, dial
+from lane_kernel.net.faults import Faults, checked
 from lane_kernel.net.heads import read_response_head, read_small_body
 from lane_kernel.net.session import WebSocketSession
 from lane_kernel.net.transport import FrameTransport
@@ -44,6 +45,7 @@ class Connecting:
         offer: Offer,
         policy: Policy,
         timeout: float,
+        faults: Faults | None,
     ) -> None:
         """Keep what `connect` was given."""
         self._url = url
@@ -53,6 +55,7 @@ class Connecting:
         self._offer = offer
         self._policy = policy
         self._timeout = timeout
+        self._faults = checked(faults)
         self._socket: ClientWebSocket | None = None
 
     def __await__(self) -> Generator[Any, None, ClientWebSocket]:
@@ -76,6 +79,7 @@ class Connecting:
         transport = FrameTransport(
             stream, Side.CLIENT, config=self._config, policy=self._policy, deflate=agreement.deflate
         )
+        stream.faults.set(self._faults)
         return ClientWebSocket(transport, self._url, agreement.subprotocol)
 
     async def __aenter__(self) -> ClientWebSocket:
@@ -101,6 +105,7 @@ def connect(
     deflate: DeflateParameters | None = None,
     policy: Policy = POLITE,
     timeout: float = CONNECT_TIMEOUT,
+    faults: Faults | None = None,
 ) -> Connecting:
     """Connect to a WebSocket.
 
@@ -116,12 +121,14 @@ def connect(
         deflate: What to offer of permessage-deflate; nothing by default.
         policy: What the client does of its own accord; everything the RFC asks for by default.
         timeout: The bound on connecting, and again on the handshake, in seconds.
+        faults: What to do wrong on purpose to what is sent after the handshake; also `ws.faults`, later.
 
     Raises:
+        FaultsError: These are no faults.
         DialError: Nothing answers at the URL.
         HandshakeError: The server refused; its status is on the error, and what it said in the message.
         ResponseError: What came is no HTTP, or nothing came in time.
         ConnectionLostError: The server ended the connection before it answered.
     """
     offer = Offer(tuple(subprotocols), () if deflate is None else (deflate_offer(deflate),))
-    return Connecting(url, headers, store, config, offer, policy, timeout)
+    return Connecting(url, headers, store, config, offer, policy, timeout, faults)

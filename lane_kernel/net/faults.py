@@ -49,7 +49,7 @@ class Faults:
 
     A unit is what one `send` puts on the wire: a frame or a fragment, an event or a comment of an event stream, an HTTP
     response, the bytes of one `send_bytes`. Units are counted from 1, Pongs and Closes too, for each connection by
-    itself, from the moment the faults are set.
+    itself, from where these faults begin to hold for it.
 
     Several faults are done in the order of this list; a unit that is dropped is spared the others. Order is kept: what
     is sent after a unit that waits, waits behind it.
@@ -217,6 +217,17 @@ class Faults:
         return f"Faults({', '.join(f'{field.name}={getattr(self, field.name)!r}' for field in given)})"
 
     __repr__ = __str__
+
+
+def checked(faults: object) -> Faults | None:
+    """Answer faults, or None, as they are.
+
+    Raises:
+        FaultsError: It is neither.
+    """
+    if faults is None or isinstance(faults, Faults):
+        return faults
+    raise FaultsError(f"faults are lane.Faults(…), or None for none, not {faults!r}")
 
 
 def _check(name: str, value: object, asked: str, least: float = -math.inf, most: float = math.inf) -> None:

@@ -12,10 +12,11 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
+from typing import Protocol
 
 from lane_kernel.capture import Connection, NoteKind, Store
 from lane_kernel.errors import LaneError
-from lane_kernel.net.faults import Faults
+from lane_kernel.net.faults import Faults, checked
 
 MAX_HELD = 32 * 1024 * 1024
 """Bound on the bytes that faults hold for one connection; over it the connection is ended."""
@@ -101,6 +102,7 @@ class FaultyWriter:
         self._bundled = 0
         self._writing: deque[_Unit] = deque()
         self._timer: asyncio.Handle | None = None
+        self._is_going = False
         self._is_finishing = False
         self._is_closed = False
 
@@ -167,7 +169,18 @@ class FaultyWriter:
 
     def go_on(self) -> None:
         """Write whatever may go now, and plan when the rest may."""
+        if self._is_going:
+            return
         before = self.held
+        self._is_going = True
+        try:
+            self._go_as_far_as_it_may()
+        finally:
+            self._is_going = False
+        if self.held < before:
+            self._progress()
+
+    def _go_as_far_as_it_may(self) -> None:
         while self._writing or self._queue or (self._is_finishing and self._bundle):
             if self._writing:
                 if not self._write_next():
@@ -179,8 +192,6 @@ class FaultyWriter:
                 self._pass_on(self._queue.popleft())
             else:
                 self._unbundle()
-        if self.held < before:
-            self._progress()
 
     def _pass_on(self, unit: _Unit) -> None:
         """Bundle a unit or let it go, after those that are bundled."""
@@ -237,9 +248,10 @@ class FaultyWriter:
 
     def _plan(self, when: float) -> None:
         self._cancel_timer()
-        self._timer = self._loop.call_at(when, self._go_on_later, context=contextvars.Context())
+        self._timer = self._loop.call_at(when, self.resume, context=contextvars.Context())
 
-    def _go_on_later(self) -> None:
+    def resume(self) -> None:
+        """Go on where nobody is there to be told that the connection has ended."""
         try:
             self.go_on()
         except LaneError:
@@ -285,7 +297,7 @@ class FaultyWriter:
             return
         rest = b"".join(self._rest())
         self._forget()
-        self._note((f"sent {len(rest):,} held bytes at once: the connection ends",), rest, rest)
+        self._note((f"gave {len(rest):,} held bytes to the socket at once: the connection ends",), rest, rest)
         self.written += len(rest)
         try:
             self._write(rest)
@@ -313,3 +325,148 @@ class FaultyWriter:
         self._queue.clear()
         self._bundled = self.held = 0
         self._cancel_timer()
+
+
+class Faultable(Protocol):
+    """A stream whose bytes faults may stand before."""
+
+    store: Store
+    record: Connection
+    interposed: FaultyWriter | None
+
+    def put(self, data: bytes) -> None:
+        """Make one write of the socket, past whatever is interposed."""
+
+    def write_joined(self) -> None:
+        """Write what has been kept to be written together."""
+
+    def count_held(self, count: int) -> None:
+        """Hear how many bytes are held for a time, so that whoever sends waits."""
+
+    def unsent(self) -> int:
+        """Bytes that have been written and the socket has not taken."""
+
+    def cut(self, is_reset: bool) -> None:
+        """End the connection in the middle of what is sent."""
+
+    def set_deaf(self, is_deaf: bool) -> None:
+        """Read no more, or again."""
+
+    def closed(self) -> bool:
+        """Whether the connection has ended."""
+
+
+class ConnectionFaults:
+    """The faults of one connection: its own, or else those that it inherits from its route and server.
+
+    Attributes:
+        own: Its own; None where it has none.
+    """
+
+    __slots__ = ("_inherited", "_is_deaf", "_settling", "_stream", "_writer", "own")
+
+    def __init__(self, stream: Faultable) -> None:
+        """Begin without any, at next to no cost."""
+        self.own: Faults | None = None
+        self._inherited: Faults | None = None
+        self._stream = stream
+        self._is_deaf = False
+        self._writer: FaultyWriter | None = None
+        self._settling: list[Callable[[], object]] = []
+
+    def set(self, faults: Faults | None) -> None:
+        """Set its own; where none are left, what is held goes at once.
+
+        Raises:
+            FaultsError: These are no faults.
+        """
+        self.own = checked(faults)
+        self._apply(is_released=True)
+
+    def inherit(self, faults: Faults | None, *, is_released: bool) -> None:
+        """Set those that hold where it has none of its own.
+
+        Args:
+            faults: The faults.
+            is_released: Whether what is held goes at once where none are left.
+        """
+        self._inherited = faults
+        self._apply(is_released=is_released)
+
+    def _apply(self, *, is_released: bool) -> None:
+        faults = self._inherited if self.own is None else self.own
+        if faults is not None and not (faults.touches_units or faults.stop_reading):
+            faults = None
+        if self._stream.closed():
+            return
+        self._hear(is_deaf=faults is not None and faults.stop_reading)
+        if faults is None and self._writer is None:
+            return
+        if self._writer is None:
+            stream = self._stream
+            self._writer = FaultyWriter(
+                stream.put, stream.cut, stream.store, stream.record, waiting=stream.unsent, progress=self._progressed
+            )
+        self._writer.replace(faults)
+        if faults is None and is_released:
+            self._writer.release()
+        self._interpose(self._writer)
+
+    def _hear(self, *, is_deaf: bool) -> None:
+        if is_deaf is not self._is_deaf:
+            self._is_deaf = is_deaf
+            what = "stop reading" if is_deaf else "read again"
+            self._stream.store.note(NoteKind.FAULT, self._stream.record, f"fault: {what}", done=(what,))
+            self._stream.set_deaf(is_deaf)
+
+    def _interpose(self, writer: FaultyWriter) -> None:
+        """Stand before the socket only while there is something to do."""
+        stream = self._stream
+        if writer.faults is None and not writer.held:
+            stream.interposed = None
+        elif stream.interposed is None:
+            stream.write_joined()
+            stream.interposed = writer
+        stream.count_held(writer.waits)
+
+    def _progressed(self) -> None:
+        if self._writer is not None:
+            self._interpose(self._writer)
+        if not self.held:
+            settling, self._settling = self._settling, []
+            for function in settling:
+                function()
+
+    # How it stands
+
+    @property
+    def held(self) -> int:
+        """Bytes that are held."""
+        return 0 if self._writer is None else self._writer.held
+
+    @property
+    def lacking(self) -> int:
+        """How many bytes more were meant than written; below 0 where more were written than meant."""
+        return 0 if self._writer is None else self._writer.given - self._writer.written
+
+    # How it ends
+
+    def when_settled(self, function: Callable[[], object]) -> None:
+        """Say that nothing follows, and call a function once nothing is held: now, where nothing is."""
+        if self._writer is not None and not self._stream.closed():
+            self._writer.finish()
+        if self.held:
+            self._settling.append(function)
+        else:
+            function()
+
+    def close(self, *, is_lost: bool) -> None:
+        """End, before the socket does.
+
+        Args:
+            is_lost: Whether the connection is gone already, so that nothing that is held can go.
+        """
+        if self._writer is not None:
+            self._writer.close(is_lost=is_lost)
+            self._stream.interposed = None
+            self._progressed()

@@ -315,7 +315,9 @@ def test_what_is_held_at_the_end_goes_with_it_and_that_is_said(faults: Faults, b
     socket = Socket(faults).send(ONE, TWO)
     socket.writer.close(is_lost=False)
     assert socket.data == [*before, (ONE + TWO)[len(b"".join(before)) :]]
-    assert socket.done[-1] == (f"sent {10 - len(b''.join(before))} held bytes at once: the connection ends",)
+    assert socket.done[-1] == (
+        f"gave {10 - len(b''.join(before))} held bytes to the socket at once: the connection ends",
+    )
     assert socket.clock.pending == 0
     socket.writer.close(is_lost=False)
     assert len(socket.notes) == 3
