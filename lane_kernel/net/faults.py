@@ -200,7 +200,7 @@ class Faults:
     def _corrupt(self, unit: bytes, number: int) -> tuple[bytes, str]:
         place = number if number >= 0 else len(unit) + number
         if not 0 <= place < len(unit):
-            return unit, f"corrupt byte {number}, which {_bytes(len(unit))} have not"
+            return unit, f"corrupt byte {number}: not one of its {_bytes(len(unit))}"
         changed = unit[place] ^ self.mask
         words = f"corrupt byte {place:,}: {unit[place]:02x} → {changed:02x}"
         return unit[:place] + bytes([changed]) + unit[place + 1 :], words

@@ -114,7 +114,7 @@ AT_ONCE: dict[str, tuple[Faults, list[object], list[tuple[str, ...]]]] = {
         Faults(corrupt=-1, mask=1, nth=3), [ONE, TWO, b"thred"], [("corrupt byte 4: 65 → 64",)],
     ),
     "corrupt what is not there": (
-        Faults(corrupt=9, nth=1), [ONE, TWO, THREE], [("corrupt byte 9, which 5 bytes have not",)],
+        Faults(corrupt=9, nth=1), [ONE, TWO, THREE], [("corrupt byte 9: not one of its 5 bytes",)],
     ),
     "chop": (
         Faults(chop=2, nth=2), [ONE, b"tw", b"o.", b".", THREE], [("chop into 2-byte writes",)],
