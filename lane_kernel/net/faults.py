@@ -63,10 +63,12 @@ class Faults:
             part between 0.0 and 1.0, so that 0.5 is its middle.
         reset: A connection that is cut ends with a TCP reset; with a clean FIN by default.
         delay: The unit goes so many seconds later.
-        buffer: Units are held until there are so many bytes of them, and then go together, in one write.
+        buffer: Units are held until there are so many bytes of them, or our Close or the connection's end is due, and
+            then go together, in one write.
         chop: It goes in writes of so many bytes, each one a `send` of the socket.
         pause: Seconds between two of these writes.
-        stop_reading: Nothing is read from the connection while these faults are set; what had come is still delivered.
+        stop_reading: Nothing is read from the connection while these faults are set, so that its end goes unnoticed,
+            too; what had come is still delivered.
         every: Every third unit where it is 3; all by default.
         nth: The unit of this number alone, once.
         probability: Each unit with this probability.

@@ -432,6 +432,9 @@ class ConnectionFaults:
     def _progressed(self) -> None:
         if self._writer is not None:
             self._interpose(self._writer)
+        self._tell_settled()
+
+    def _tell_settled(self) -> None:
         if not self.held:
             settling, self._settling = self._settling, []
             for function in settling:
@@ -451,10 +454,14 @@ class ConnectionFaults:
 
     # How it ends
 
-    def when_settled(self, function: Callable[[], object]) -> None:
-        """Say that nothing follows, and call a function once nothing is held: now, where nothing is."""
+    def finish(self) -> None:
+        """Say that nothing follows: what is held until more comes goes when its time has come."""
         if self._writer is not None and not self._stream.closed():
             self._writer.finish()
+
+    def when_settled(self, function: Callable[[], object]) -> None:
+        """Say that nothing follows, and call a function once nothing is held: now, where nothing is."""
+        self.finish()
         if self.held:
             self._settling.append(function)
         else:
@@ -469,4 +476,5 @@ class ConnectionFaults:
         if self._writer is not None:
             self._writer.close(is_lost=is_lost)
             self._stream.interposed = None
-            self._progressed()
+            self._stream.count_held(0)
+            self._tell_settled()

@@ -354,8 +354,8 @@ class RecordedStream(IOStream):
         self._wake()
 
     def writing(self) -> bool:
-        """Whether bytes wait for the socket."""
-        return bool(self._unsent)
+        """Whether bytes wait for the socket, or are held by faults for a time."""
+        return bool(self._unsent) or self._held > 0
 
     def when_drained(self, function: Callable[[], object]) -> None:
         """Call a function once the socket has taken everything: now, where nothing waits; never, where it ends before.

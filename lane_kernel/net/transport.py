@@ -465,6 +465,7 @@ class FrameTransport:
             self._connection.close(code, reason)
             self.closed_first = self.closed_first or self.side
             self._answer(self._connection.data_to_send())
+            self._stream.faults.finish()
         self._end_joining()
         self._closing = True
         if self._connection.is_holding:

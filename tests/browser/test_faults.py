@@ -41,7 +41,7 @@ def test_a_fault_shows_as_what_it_is_with_what_was_meant(lab: Lab, artifacts: Pa
         faults = page.locator(".lane-timeline .lane-k-fault")
         expect(faults).to_have_text(["fault: drop", "fault: corrupt byte 4: 78 → 87; chop into 4-byte writes"])
         faults.first.click()
-        inspector = page.locator(".lane-inspector")
+        inspector = page.locator(".lane-inspector:visible")
         expect(inspector.locator(".lane-title")).to_contain_text("client ◄── server · drop")
         expect(inspector.locator('[data-field="payload data"]')).to_contain_text("number 2")
         page.screenshot(path=str(artifacts / f"faults-{theme}.png"))

@@ -418,6 +418,30 @@ async def test_a_close_does_not_wait_for_more_bytes(server: Server) -> None:
         assert await ws.recv() == "hello"
 
 
+async def test_our_close_does_not_wait_for_more_bytes(server: Server) -> None:
+    server.faults["/echo"] = Faults(buffer=100_000)
+    async with websockets_connect(server.url("/echo")) as ws:
+        await ws.send("hello")
+        await until(lambda: faults_of(server))
+        await server.stop(30)
+        assert await ws.recv() == "hello"
+        with pytest.raises(websockets.ConnectionClosed):
+            await ws.recv()
+        assert ws.close_code == 1001
+
+
+async def test_what_is_offered_waits_for_what_is_held(server: Server) -> None:
+    server.faults["/echo"] = Faults(delay=60)
+    async with websockets_connect(server.url("/echo")) as ws:
+        await ws.send("hello")
+        await until(lambda: faults_of(server))
+        (session,) = server.websockets
+        assert not session.offer(Frame(Opcode.TEXT, b"at once, or not at all").encode())
+        server.faults.clear()
+        assert session.offer(Frame(Opcode.TEXT, b"at once").encode())
+        assert await take(ws, 2) == ["hello", "at once"]
+
+
 async def test_what_is_held_goes_when_faults_are_switched_off(server: Server) -> None:
     server.faults["/echo"] = Faults(delay=60)
     async with websockets_connect(server.url("/echo")) as ws:
