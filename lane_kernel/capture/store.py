@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bisect
+import threading
 import time
 from array import array
 from collections import deque
@@ -142,6 +143,8 @@ class _Segment:
 class Store:
     """An append-only, bounded record of bytes and notes, in one order.
 
+    One thread writes it, until `share` says that there are others, or another one opens a connection.
+
     Attributes:
         budget: How many bytes are kept at the most, and so many records as 64 bytes each would fill it; the oldest go
             first, some together. A chunk that is larger than this by itself is not kept. 0 switches recording off:
@@ -167,6 +170,10 @@ class Store:
         self.size = 0
         self.dropped = 0
         self.dropped_bytes = 0
+        # Reentrant, since the collector may run inside, and a task that it finds may have a failure to note.
+        self._lock = threading.RLock()
+        self._is_shared = False
+        self._thread_id = threading.get_ident()
         self._segment_size = min(_SEGMENT, budget // 8)
         self._max_records = max(budget // _BYTES_PER_RECORD, 8)
         self._segment_records = min(_SEGMENT_RECORDS, self._max_records // 8)
@@ -195,6 +202,10 @@ class Store:
         """Nanoseconds since the store began."""
         return time.monotonic_ns() - self.started_ns
 
+    def share(self) -> None:
+        """Let other threads write, too, from now on; call it on the thread that has written so far."""
+        self._is_shared = True
+
     def open(self, side: Side, local: str, peer: str, name: str = "") -> Connection:
         """Begin to record a connection.
 
@@ -204,13 +215,16 @@ class Store:
             peer: The other end's address.
             name: Whose connection it is.
         """
-        connection = Connection(len(self._connections) + 1, side, local, peer, name, self.now_ns())
-        self._connections.append(connection)
-        self._by_address.setdefault((local, peer), []).append(connection)
-        self._lengths.extend((0, 0))
-        self._tracks.extend((array("Q"), array("Q")))
-        self.note(NoteKind.OPENED, connection, "opened")
-        return connection
+        if threading.get_ident() != self._thread_id:
+            self.share()
+        with self._lock:
+            connection = Connection(len(self._connections) + 1, side, local, peer, name, self.now_ns())
+            self._connections.append(connection)
+            self._by_address.setdefault((local, peer), []).append(connection)
+            self._lengths.extend((0, 0))
+            self._tracks.extend((array("Q"), array("Q")))
+            self.note(NoteKind.OPENED, connection, "opened")
+            return connection
 
     def append(self, connection: Connection, direction: Direction, data: bytes | memoryview) -> None:
         """Record bytes as they crossed the socket.
@@ -228,24 +242,32 @@ class Store:
             self.dropped += 1
             self.dropped_bytes += length
             return
-        segment = self._segment
-        if segment.size >= self._segment_size or len(segment.tracks) >= self._segment_records:
-            segment = self._roomy_segment()
-        if length >= _LARGE:
-            segment.large[len(segment.tracks)] = bytes(data)
-        segment.tracks.append(track)
-        segment.times.append(time.monotonic_ns() - self.started_ns)
-        segment.offsets.append(self._lengths[track])
-        segment.starts.append(len(segment.arena))
-        if length < _LARGE:
-            segment.arena += data
-        segment.size += length
-        self._tracks[track].append(self.next)
-        self._lengths[track] += length
-        self.next += 1
-        self.size += length
-        if self.size > self.budget:
-            self._forget()
+        # An idle lock would cost a fourth of all this.
+        is_shared = self._is_shared
+        if is_shared:
+            self._lock.acquire()
+        try:
+            segment = self._segment
+            if segment.size >= self._segment_size or len(segment.tracks) >= self._segment_records:
+                segment = self._roomy_segment()
+            if length >= _LARGE:
+                segment.large[len(segment.tracks)] = bytes(data)
+            segment.tracks.append(track)
+            segment.times.append(time.monotonic_ns() - self.started_ns)
+            segment.offsets.append(self._lengths[track])
+            segment.starts.append(len(segment.arena))
+            if length < _LARGE:
+                segment.arena += data
+            segment.size += length
+            self._tracks[track].append(self.next)
+            self._lengths[track] += length
+            self.next += 1
+            self.size += length
+            if self.size > self.budget:
+                self._forget()
+        finally:
+            if is_shared:
+                self._lock.release()
 
     def note(self, kind: NoteKind, connection: Connection | None, text: str, **detail: Any) -> None:
         """Record something that is not bytes.
@@ -256,20 +278,21 @@ class Store:
             text: The note in one line.
             detail: What a reader may want besides; bytes in it count for the budget.
         """
-        segment = self._roomy_segment()
         noted = sum(len(value) for value in detail.values() if isinstance(value, bytes))
-        segment.noted += noted
-        segment.size += noted
-        self.size += noted
-        moment = self.now_ns()
-        segment.notes[self.next] = Note(self.next, kind, connection, moment, text, detail)
-        segment.tracks.append(_NOTE)
-        segment.times.append(moment)
-        segment.offsets.append(0)
-        segment.starts.append(len(segment.arena))
-        self.next += 1
-        if self.size > self.budget:
-            self._forget()
+        with self._lock:
+            segment = self._roomy_segment()
+            segment.noted += noted
+            segment.size += noted
+            self.size += noted
+            moment = self.now_ns()
+            segment.notes[self.next] = Note(self.next, kind, connection, moment, text, detail)
+            segment.tracks.append(_NOTE)
+            segment.times.append(moment)
+            segment.offsets.append(0)
+            segment.starts.append(len(segment.arena))
+            self.next += 1
+            if self.size > self.budget:
+                self._forget()
 
     def _roomy_segment(self) -> _Segment:
         segment = self._segment
@@ -303,23 +326,30 @@ class Store:
         Args:
             start: The sequence number to begin at; forgotten ones are passed over.
         """
-        sequence = max(start, self.first)
-        while sequence < self.next:
+        sequence = start
+        while (record := self._record(sequence)) is not None:
+            yield record
+            sequence = record.sequence + 1
+
+    def _record(self, sequence: int) -> Record | None:
+        """The record of a number, or the oldest that is held where that one is forgotten; None where there is none."""
+        with self._lock:
+            sequence = max(sequence, self.first)
+            if sequence >= self.next:
+                return None
             segment = self._find(sequence)
             row = sequence - segment.first
             track = segment.tracks[row]
             if track == _NOTE:
-                yield segment.notes[sequence]
-            else:
-                yield Chunk(
-                    sequence,
-                    self._connections[track // 2],
-                    Direction.TO_CLIENT if track & 1 else Direction.TO_SERVER,
-                    segment.offsets[row],
-                    segment.times[row],
-                    segment.data(row),
-                )
-            sequence = max(sequence + 1, self.first)
+                return segment.notes[sequence]
+            return Chunk(
+                sequence,
+                self._connections[track // 2],
+                Direction.TO_CLIENT if track & 1 else Direction.TO_SERVER,
+                segment.offsets[row],
+                segment.times[row],
+                segment.data(row),
+            )
 
     def _find(self, sequence: int) -> _Segment:
         if sequence >= self._segment.first:
@@ -343,21 +373,22 @@ class Store:
             The bytes, fewer where the stream has not come so far; None where some have been forgotten.
         """
         track = connection.number * 2 - 2 + (direction is Direction.TO_CLIENT)
-        rows = self._tracks[track]
-        position = max(bisect.bisect_right(rows, start, key=self._offset) - 1, 0)
-        parts: list[bytes] = []
-        for index in range(position, len(rows)):
-            sequence = rows[index]
-            segment = self._find(sequence)
-            offset = segment.offsets[sequence - segment.first]
-            if offset >= stop:
-                break
-            if not parts and offset > start:
+        with self._lock:
+            rows = self._tracks[track]
+            position = max(bisect.bisect_right(rows, start, key=self._offset) - 1, 0)
+            parts: list[bytes] = []
+            for index in range(position, len(rows)):
+                sequence = rows[index]
+                segment = self._find(sequence)
+                offset = segment.offsets[sequence - segment.first]
+                if offset >= stop:
+                    break
+                if not parts and offset > start:
+                    return None
+                parts.append(segment.data(sequence - segment.first, max(start - offset, 0), stop - offset))
+            if not parts and start < min(stop, self._lengths[track]):
                 return None
-            parts.append(segment.data(sequence - segment.first, max(start - offset, 0), stop - offset))
-        if not parts and start < min(stop, self._lengths[track]):
-            return None
-        return b"".join(parts)
+            return b"".join(parts)
 
     def _offset(self, sequence: int) -> int:
         segment = self._find(sequence)

@@ -17,6 +17,7 @@ from typing import Protocol
 from lane_kernel.capture import Connection, NoteKind, Store
 from lane_kernel.errors import LaneError
 from lane_kernel.net.faults import Faults, checked
+from lane_kernel.net.home import Home
 
 MAX_HELD = 32 * 1024 * 1024
 """Bound on the bytes that faults hold for one connection; over it the connection is ended."""
@@ -363,11 +364,12 @@ class ConnectionFaults:
         own: Its own; None where it has none.
     """
 
-    __slots__ = ("_inherited", "_is_deaf", "_settling", "_stream", "_writer", "own")
+    __slots__ = ("_home", "_inherited", "_is_deaf", "_settling", "_stream", "_writer", "own")
 
     def __init__(self, stream: Faultable) -> None:
         """Begin without any, at next to no cost."""
         self.own: Faults | None = None
+        self._home = Home.here()
         self._inherited: Faults | None = None
         self._stream = stream
         self._is_deaf = False
@@ -375,12 +377,15 @@ class ConnectionFaults:
         self._settling: list[Callable[[], object]] = []
 
     def set(self, faults: Faults | None) -> None:
-        """Set its own; where none are left, what is held goes at once.
+        """Set its own, from any thread; where none are left, what is held goes at once.
 
         Raises:
             FaultsError: These are no faults.
         """
-        self.own = checked(faults)
+        self._home.call(self._set, checked(faults))
+
+    def _set(self, faults: Faults | None) -> None:
+        self.own = faults
         self._apply(is_released=True)
 
     def inherit(self, faults: Faults | None, *, is_released: bool) -> None:

@@ -14,6 +14,7 @@ from lane_kernel.net.stream import ConnectionLostError, RecordedStream, StreamCl
 
 _MAX_LINE = 1024
 _REFUSAL_TIMEOUT = 1.0
+_INTERIM = frozenset(range(100, 200)) - {101}
 
 
 class RequestError(LaneError):
@@ -156,19 +157,29 @@ async def read_request_head(stream: RecordedStream, config: Config = DEFAULT) ->
 async def read_response_head(
     stream: RecordedStream, max_head: int = DEFAULT.max_head, timeout: float = DEFAULT.head_timeout
 ) -> ResponseHead:
-    """Read a response's head.
+    """Read a response's head; interim ones, such as 103 Early Hints, are passed over.
 
     Raises:
         ResponseError: It is malformed, too large, or did not come in time.
         ConnectionLostError: The server ended the connection first.
+
+    Source: RFC 9110 §15.2.
     """
     peer = stream.record.peer
     try:
-        raw = await _read_head(stream, max_head, timeout)
+        async with asyncio.timeout(timeout):
+            while (head := await _read_one_response_head(stream, max_head)).status in _INTERIM:
+                pass
+            return head
     except StreamClosedError as error:
         raise ConnectionLostError(f"{peer} ended the connection before it answered") from error
     except TimeoutError:
         raise ResponseError(f"{peer} did not answer within {timeout:g} s") from None
+
+
+async def _read_one_response_head(stream: RecordedStream, max_head: int) -> ResponseHead:
+    peer = stream.record.peer
+    raw: bytes = await stream.read_until_regex(_head_pattern(max_head))
     if not raw.endswith(b"\n"):
         raise ResponseError(f"the head of {peer}'s answer is larger than the bound of {max_head:,} bytes")
     start_line, headers = _split(raw)

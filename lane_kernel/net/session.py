@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Iterator
 from typing import Self
 
 from lane_kernel.capture import Connection
 from lane_kernel.errors import LaneError
 from lane_kernel.net.faults import Faults
+from lane_kernel.net.stream import unmask
 from lane_kernel.net.transport import FrameTransport
 from lane_kernel.sides import Side
 from lane_kernel.wire.deflate import DeflateParameters
-from lane_kernel.wire.frames import Frame, Opcode
+from lane_kernel.wire.frames import Frame, FrameError, Opcode
 from lane_kernel.wire.messages import Message
 from lane_kernel.wire.rules import ProtocolError
 
@@ -43,6 +45,21 @@ def _message(message: str | bytes | bytearray | memoryview) -> Message:
     if isinstance(message, bytearray | memoryview):
         return bytes(message)
     raise TypeError(f"a message is str or bytes, not {type(message).__name__}")
+
+
+def pieces_of(data: bytes, chop: int | None) -> Iterator[bytes]:
+    """Cut data into the pieces that are written one by one.
+
+    Args:
+        data: What is to be sent.
+        chop: Bytes in a piece at the most; all in one where it is None.
+
+    Raises:
+        FrameError: A piece would have no byte.
+    """
+    if chop is not None and chop < 1:
+        raise FrameError(f"a chopped write has at least 1 byte, not {chop}")
+    return (data[at : at + (chop or len(data))] for at in range(0, len(data), chop or len(data) or 1))
 
 
 class WebSocketSession:
@@ -165,6 +182,14 @@ class WebSocketSession:
         """
         return self._transport.offer(data)
 
+    async def flush(self) -> None:
+        """Wait until the socket has taken everything that was sent.
+
+        Raises:
+            ConnectionLostError: The connection is gone, or the peer did not read in time.
+        """
+        await self._transport.flush()
+
     async def deliver_to(self, function: Callable[[Message], object]) -> None:
         """Call a function with each message, straight from the read, until the connection closes.
 
@@ -173,23 +198,40 @@ class WebSocketSession:
         """
         await self._transport.deliver_to(function)
 
-    async def send_frame(self, frame: Frame) -> None:
+    async def send_frame(self, frame: Frame, *, chop: int | None = None, pause: float = 0.0) -> None:
         """Send a frame exactly as it is, right or wrong: nothing is masked, nothing is checked.
+
+        Args:
+            frame: The frame.
+            chop: Bytes in one write at the most; all in one by default. A chopped frame goes as bytes do: this end does
+                not remember that it sent it, so that after a chopped Close it still holds itself for open.
+            pause: The pause between two writes in seconds.
 
         Raises:
             ConnectionLostError: The connection is gone.
         """
         if not isinstance(frame, Frame):
             raise TypeError(f"send_frame takes a lane.Frame, not {type(frame).__name__}: a message is sent by send()")
-        await self._transport.send_as_is(frame)
+        if chop is None:
+            await self._transport.send_as_is(frame)
+        else:
+            await self.send_bytes(frame.encode(unmask), chop=chop, pause=pause)
 
-    async def send_bytes(self, data: bytes) -> None:
+    async def send_bytes(self, data: bytes, *, chop: int | None = None, pause: float = 0.0) -> None:
         """Send any bytes at all.
+
+        Args:
+            data: The bytes.
+            chop: Bytes in one write at the most; all in one by default. Each piece is written by itself.
+            pause: The pause between two writes in seconds.
 
         Raises:
             ConnectionLostError: The connection is gone.
         """
-        await self._transport.send_bytes(data)
+        for index, piece in enumerate(pieces_of(data, chop)):
+            if index:
+                await asyncio.sleep(pause)
+            await self._transport.send_bytes(piece)
 
     async def ping(self, payload: bytes = b"") -> None:
         """Send a Ping.

@@ -90,6 +90,8 @@ class RecordedStream(IOStream):
         waiting: How many bytes are kept so, are held by faults for a time, or wait for the socket to take them.
     """
 
+    _is_deaf = False  # asked for while Tornado makes a TLS stream
+
     def __init__(self, sock: socket.socket, store: Store, side: Side, name: str = "") -> None:
         """Record from here on.
 
@@ -120,7 +122,6 @@ class RecordedStream(IOStream):
         self._waiters: list[asyncio.Future[None]] = []
         self._held = 0
         self._is_paused = True
-        self._is_deaf = False
         self.faults = ConnectionFaults(self)
         self.set_nodelay(True)
 

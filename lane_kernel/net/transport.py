@@ -370,6 +370,14 @@ class FrameTransport:
         """
         await self._stream.flush(self.config.send_timeout, self.config.max_write_buffer)
 
+    async def flush(self) -> None:
+        """Wait until the socket has taken everything.
+
+        Raises:
+            ConnectionLostError: The connection ended, or the peer did not read in time.
+        """
+        await self._stream.flush(self.config.send_timeout)
+
     def send_message(
         self, message: Message, is_compressed: bool | None = None, fragment_size: int | None = None
     ) -> None:
@@ -399,7 +407,8 @@ class FrameTransport:
     def offer(self, data: bytes) -> bool:
         """Send the bytes of whole frames at once, where nothing waits for this peer; answer whether they went."""
         stream = self._stream
-        if self._connection.state is not _OPEN or stream.writing():
+        connection = self._connection
+        if connection.state is not _OPEN or connection.is_fragmenting or stream.writing():
             return False
         try:
             stream.send(data)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import re
 import traceback
 from dataclasses import dataclass, field
+from enum import Enum
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Self
-from urllib.parse import parse_qsl, unquote
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from tornado.httputil import parse_cookie
 
 from lane_kernel.net.heads import RequestHead, parse_request_head
 from lane_kernel.wire.handshake import build_head, is_upgrade
@@ -18,6 +22,46 @@ if TYPE_CHECKING:
 CONTENT_TYPE = "Content-Type"
 TEXT_EVENT_STREAM = "text/event-stream"
 HTTP_DOUBLE_BR = "\r\n\r\n"
+
+METHODS = ("CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE")
+"""The methods of RFC 9110 §9 and RFC 5789."""
+
+HTTP_VERSIONS = ("HTTP/0.9", "HTTP/1.0", "HTTP/1.1", "HTTP/2", "HTTP/2.0", "HTTP/3", "HTTP/3.0")
+"""The versions there are, as a request line or a person writes them."""
+
+Data = str | bytes | bytearray | memoryview
+"""What can be sent or be a body; str is encoded as UTF-8."""
+
+
+def as_bytes(data: Data) -> bytes:
+    """The bytes of what is to be sent.
+
+    Raises:
+        TypeError: It is neither str nor bytes-like.
+    """
+    if isinstance(data, bytes):
+        return data
+    if isinstance(data, str):
+        return data.encode()
+    if isinstance(data, bytearray | memoryview):
+        return bytes(data)
+    raise TypeError(f"what is sent is str or bytes, not {type(data).__name__}: build() makes the bytes of a response")
+
+
+class UpgradeType(Enum):
+    """What a request's Upgrade header asks to become.
+
+    Attributes:
+        WEBSOCKET: RFC 6455.
+        H2C: HTTP/2 without TLS, which RFC 9113 has taken back.
+        TLS: RFC 2817.
+        UNKNOWN: Anything else, or nothing.
+    """
+
+    WEBSOCKET = "websocket"
+    H2C = "h2c"
+    TLS = "tls"
+    UNKNOWN = "unknown"
 
 
 class Request:
@@ -62,7 +106,18 @@ class Request:
     @property
     def queries(self) -> dict[str, str]:
         """The query's parameters; of several with one name the last."""
-        return dict(parse_qsl(self._origin_form.partition("?")[2], keep_blank_values=True))
+        return dict(self._query_pairs())
+
+    def query(self, name: str) -> str | None:
+        """The last value of a parameter of the query, or None."""
+        return self.queries.get(name)
+
+    def query_list(self, name: str) -> list[str]:
+        """All values of a parameter of the query, in order."""
+        return [value for key, value in self._query_pairs() if key == name]
+
+    def _query_pairs(self) -> list[tuple[str, str]]:
+        return parse_qsl(self._origin_form.partition("?")[2], keep_blank_values=True)
 
     @property
     def headers(self) -> tuple[tuple[str, str], ...]:
@@ -74,10 +129,62 @@ class Request:
         values = self._head.headers.get_list(name)
         return values[-1] if values else None
 
+    def first_header(self, name: str) -> str | None:
+        """The first value of a header, or None."""
+        values = self._head.headers.get_list(name)
+        return values[0] if values else None
+
+    def header_list(self, name: str) -> list[str]:
+        """All values of a header, one for each line."""
+        return self._head.headers.get_list(name)
+
+    @property
+    def cookies(self) -> dict[str, str]:
+        """The cookies by name; of several with one name the last.
+
+        Source: RFC 6265 §4.2.
+        """
+        return parse_cookie("; ".join(self.header_list("Cookie")))
+
+    def cookie(self, name: str) -> str | None:
+        """The value of a cookie, or None."""
+        return self.cookies.get(name)
+
+    @property
+    def body_json(self) -> Any:
+        """What the body says in JSON.
+
+        Raises:
+            ValueError: It is no JSON.
+        """
+        return json.loads(self.body)
+
     @property
     def host(self) -> str:
         """What the Host header says."""
         return self.header("Host") or ""
+
+    @property
+    def host_name(self) -> str:
+        """The host of the Host header, without its port and in lower case; "" where it has none."""
+        try:
+            return urlsplit(f"//{self.host}").hostname or ""
+        except ValueError:
+            return ""
+
+    @property
+    def referer(self) -> str | None:
+        """What the Referer header says, or None."""
+        return self.header("Referer")
+
+    @property
+    def upgrade_type(self) -> UpgradeType:
+        """What it asks to become, the first of those that have a name here.
+
+        Source: RFC 9110 §7.8.
+        """
+        asked = {item.split("/")[0].strip().lower() for line in self.header_list("Upgrade") for item in line.split(",")}
+        return next((kind for kind in UpgradeType if kind.value in asked), UpgradeType.UNKNOWN)
 
     @property
     def is_ws_upgrade_type(self) -> bool:
@@ -122,25 +229,56 @@ class Response:
         """The last value set for a header, or None."""
         return next((value for key, value in reversed(self._headers) if key.lower() == name.lower()), None)
 
+    def first_header(self, name: str) -> str | None:
+        """The first value set for a header, or None."""
+        return next(iter(self.header_list(name)), None)
+
+    def header_list(self, name: str) -> list[str]:
+        """All values set for a header, in order."""
+        return [value for key, value in self._headers if key.lower() == name.lower()]
+
+    def set_version(self, version: str) -> Self:
+        """Set the version that the status line says, right or wrong."""
+        self.version = version
+        return self
+
     def set_status(self, status: int, reason: str | None = None) -> Self:
         """Set the status code, and the reason phrase where the usual one will not do."""
         self.status = status
         self.reason = reason
         return self
 
+    def set_reason(self, reason: str | None) -> Self:
+        """Set the reason phrase; None is the usual one of the status."""
+        self.reason = reason
+        return self
+
     def set_header(self, name: str, value: str) -> Self:
         """Set a header, in place of any of that name."""
-        self._headers = [(key, kept) for key, kept in self._headers if key.lower() != name.lower()]
-        return self.add_header(name, value)
+        return self.remove_header(name).add_header(name, value)
 
     def add_header(self, name: str, value: str) -> Self:
         """Add a header line."""
         self._headers.append((name, value))
         return self
 
-    def set_body(self, body: str | bytes) -> Self:
-        """Set the body; str is encoded as UTF-8."""
-        self.body = body.encode() if isinstance(body, str) else bytes(body)
+    def remove_header(self, name: str) -> Self:
+        """Forget all lines of a header."""
+        self._headers = [(key, kept) for key, kept in self._headers if key.lower() != name.lower()]
+        return self
+
+    def clear_headers(self) -> Self:
+        """Forget the headers set so far; `build` still adds those that a response must have."""
+        self._headers = []
+        return self
+
+    def set_body(self, body: Data) -> Self:
+        """Set the body; str is encoded as UTF-8.
+
+        Raises:
+            TypeError: It is neither str nor bytes-like.
+        """
+        self.body = as_bytes(body)
         return self
 
     @property

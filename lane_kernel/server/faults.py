@@ -8,7 +8,7 @@ server.faults["/feed"] = None                           # no longer
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from lane_kernel.net.faults import Faults, FaultsError, checked
@@ -69,11 +69,14 @@ class ServerFaults:
         """
         checked(faults)
         if isinstance(key, int):
-            stream = self._stream(key)
-            self._at_home(lambda: stream.faults.set(faults))
+            self._stream(key).faults.set(faults)
             return
         self._check(key)
-        self._at_home(lambda: self._put(key, faults))
+        home = self._server.home
+        if home is None:
+            self._put(key, faults)
+        else:
+            home.call(self._put, key, faults)
 
     def __delitem__(self, key: Key) -> None:
         """Set no faults."""
@@ -102,13 +105,6 @@ class ServerFaults:
         else:
             self._faults[key] = faults
         self._server.apply_faults()
-
-    def _at_home(self, change: Callable[[], object]) -> None:
-        home = self._server.home
-        if home is None:
-            change()
-        else:
-            home.call(change)
 
     def _check(self, key: object) -> None:
         patterns = [route.pattern for route in self._server.routes]

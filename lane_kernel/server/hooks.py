@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from lane_kernel.errors import LaneError
 
@@ -45,7 +45,7 @@ class ServerHook:
     def __init__(self, stream: Stream, ctx: Context) -> None:
         """Prepare for one request; Hyperlane calls this `new`."""
 
-    async def handle(self, stream: Stream, ctx: Context, *extracted: Any) -> Status:
+    async def handle(self, stream: Stream, ctx: Context) -> Status:
         """Handle the request."""
         raise NotImplementedError(f"{type(self).__name__} has no `async def handle(self, stream, ctx)`")
 

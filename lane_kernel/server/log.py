@@ -5,6 +5,7 @@ A notebook loses both: a task's traceback is silent, and a callback's print goes
 
 from __future__ import annotations
 
+import threading
 import traceback
 from collections import deque
 from dataclasses import dataclass
@@ -59,6 +60,7 @@ class HandlersLog:
         self.records: deque[LogRecord] = deque(maxlen=MAX_RECORDS)
         self.total = 0
         self._store = store
+        self._lock = threading.RLock()  # reentrant, since the collector may find a failed task inside
         self._failures: deque[Exception] = deque(maxlen=MAX_RECORDS)
 
     def add(
@@ -73,8 +75,9 @@ class HandlersLog:
     ) -> None:
         """Add a line."""
         number = None if connection is None else connection.number
-        self.records.append(LogRecord(self._store.now_ns(), route, number, level, text, line, details))
-        self.total += 1
+        with self._lock:
+            self.records.append(LogRecord(self._store.now_ns(), route, number, level, text, line, details))
+            self.total += 1
         self._store.note(NoteKind.LOG, connection, f"log {level}", preview=text, route=route)
 
     def fail(
@@ -113,9 +116,9 @@ class HandlersLog:
 
     def collect(self) -> list[Exception]:
         """Take the errors since the last call."""
-        failures = list(self._failures)
-        self._failures.clear()
-        return failures
+        with self._lock:
+            # One by one: a handler may fail meanwhile in its server's own thread.
+            return [self._failures.popleft() for _ in range(len(self._failures))]
 
 
 def _without_ours(trace: TracebackType | None) -> TracebackType | None:

@@ -6,8 +6,10 @@ ask all the same; also behind JupyterHub or a proxy, where only the page itself 
 
 from __future__ import annotations
 
+import json
 import os
 import time
+from pathlib import Path
 from urllib.parse import urlsplit
 
 MAX_TOLD = 64
@@ -54,14 +56,23 @@ class JupyterPages:
 
 
 def _origins_of(pid: int) -> list[str]:
-    from jupyter_server.serverapp import list_running_servers
+    """The origins of a running Jupyter server, as the file that it keeps while it runs tells them.
 
-    urls = [urlsplit(str(info.get("url", ""))) for info in list_running_servers() if info.get("pid") == pid]
-    return [
-        f"{url.scheme}://{name}" + (f":{url.port}" if url.port is not None else "")
-        for url in urls
-        for name in {url.hostname or "", *_LOOPBACK}
-    ]
+    jupyter_server has a function that reads these files; importing it would block the loop for a second.
+    """
+    from jupyter_core.paths import jupyter_runtime_dir
+
+    origins: list[str] = []
+    for path in Path(jupyter_runtime_dir()).glob("jpserver-*.json"):
+        try:
+            told = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            continue  # it ended, or is just writing
+        if told.get("pid") == pid:
+            url = urlsplit(str(told.get("url", "")))
+            port = "" if url.port is None else f":{url.port}"
+            origins += [f"{url.scheme}://{name}{port}" for name in {url.hostname or "", *_LOOPBACK}]
+    return origins
 
 
 def _host(origin: str) -> str:

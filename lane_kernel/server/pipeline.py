@@ -60,6 +60,7 @@ class Exchange:
             recorded: The connection.
         """
         self.stream = Stream(recorded, server.config, server.websocket_options(self._on_failure))
+        self.stream.report = self._report
         self.route: Route | None = None
         self.kind: RouteKind | None = None
         self._server = server
@@ -151,6 +152,9 @@ class Exchange:
         try:
             await self._run_stages(ctx)
             await self._conclude(ctx)
+        except RequestError as error:  # of a further request that a handler read
+            stream.begin_request()
+            await self._answer_error(error)
         except Exception as error:  # noqa: BLE001 - a person's handler may raise anything; it is logged and kept for check()
             await self._recover(ctx, error)
         finally:
@@ -259,8 +263,11 @@ class Exchange:
         self._server.fail(error, self._at, self.stream.connection)
 
     def _on_failure(self, error: ProtocolError) -> None:
+        self._report("warning", str(error))
+
+    def _report(self, level: str, text: str) -> None:
         pattern = "" if self.route is None else self.route.pattern
-        self._server.log.add("warning", str(error), route=pattern, connection=self.stream.connection)
+        self._server.log.add(level, text, route=pattern, connection=self.stream.connection)
 
     async def _recover(self, ctx: Context, error: Exception) -> None:
         """Go on after a handler or a hook raised: nothing where its peer left, else panic hooks and an answer."""

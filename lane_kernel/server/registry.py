@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar, overload
 
 from lane_kernel.server import define
-from lane_kernel.server.attributes import attributes_of
+from lane_kernel.server.attributes import attributes_of, check_handler, refuse_attributes
 from lane_kernel.server.hooks import Hook, HookError, HookKind, Hooks, Run
 from lane_kernel.server.patterns import Pattern
 from lane_kernel.server.routes import Definition, Route, RouteKind, Routes
@@ -79,14 +79,16 @@ class Registry:
 
         Raises:
             RouteError: The pattern cannot be routed.
+            AttributeUseError: The handler's attributes do not fit its parameters, or those of the pattern.
         """
+        names = Pattern(pattern).names
 
         def decorate(handler: Defined) -> Defined:
             run = _run_of(handler)
+            check_handler(_handle_of(handler), pattern, names, is_method=inspect.isclass(handler))
             self._register(Registration(pattern, _kind_of(handler), run), handler)
             return handler
 
-        Pattern(pattern)
         return decorate
 
     @overload
@@ -132,6 +134,7 @@ class Registry:
         names = Pattern(pattern).names
 
         def decorate(handler: Defined) -> Defined:
+            refuse_attributes(handler, pattern)
             check_parameters(handler, pattern, names)
             self._register(Registration(pattern, kind, make(handler)), handler)
             return handler
@@ -295,8 +298,12 @@ def _run_of(handler: Callable[..., Any]) -> Run:
     return function_run(handler)
 
 
+def _handle_of(handler: Callable[..., Any]) -> Callable[..., Any]:
+    handle: Callable[..., Any] = getattr(handler, "handle", handler) if inspect.isclass(handler) else handler
+    return handle
+
+
 def _kind_of(handler: Callable[..., Any]) -> RouteKind:
-    handle = getattr(handler, "handle", handler) if inspect.isclass(handler) else handler
-    names = {attribute.name for attribute in attributes_of(handle)}
+    names = {attribute.name for attribute in attributes_of(_handle_of(handler))}
     is_websocket = names & {"is_ws_upgrade_type", "try_get_websocket_request"}
     return RouteKind.WEBSOCKET if is_websocket else RouteKind.HTTP

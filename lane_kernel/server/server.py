@@ -122,14 +122,15 @@ class Server(Registry):
         self._exchanges: dict[asyncio.Task[None], Exchange] = {}
         self._faults = ServerFaults(self)
         self._changes = 0
+        self._when_stopped: list[Callable[[], object]] = []
 
     def _sees(self, connection: Connection | None) -> bool:
         return connection is None or (connection.side is Side.SERVER and connection.name == self.name)
 
     def _replaced(self, route: Route) -> None:
-        for exchange in self._exchanges.values():
-            if exchange.route is route:
-                exchange.replace_handler()
+        for exchange in tuple(self._exchanges.values()):
+            if exchange.route is route and self._home is not None:
+                self._home.call(exchange.replace_handler)
 
     # What goes on
 
@@ -158,13 +159,13 @@ class Server(Registry):
     @property
     def websockets(self) -> tuple[WebSocket, ...]:
         """The open WebSockets."""
-        found = (exchange.stream.websocket for exchange in self._exchanges.values())
+        found = (exchange.stream.websocket for exchange in tuple(self._exchanges.values()))
         return tuple(websocket for websocket in found if websocket is not None and websocket.is_open)
 
     @property
     def connections(self) -> tuple[Connection, ...]:
         """The open connections, as the capture knows them."""
-        return tuple(exchange.stream.connection for exchange in self._exchanges.values())
+        return tuple(exchange.stream.connection for exchange in tuple(self._exchanges.values()))
 
     @property
     def streams(self) -> tuple[RecordedStream, ...]:
@@ -300,12 +301,22 @@ class Server(Registry):
         """
         home = self._home
         if home is not None and home.loop is not asyncio.get_running_loop():
-            await asyncio.wrap_future(home.start(self.stop(timeout)))
+            await self._stop_at(home, timeout)
             return
         if self._stopping is None and self._listener is not None:
             self._stopping = asyncio.get_running_loop().create_task(self._stop(timeout), context=contextvars.Context())
         if self._stopping is not None:
             await asyncio.shield(self._stopping)
+
+    async def _stop_at(self, home: Home, timeout: float) -> None:
+        """Stop on the loop that it was started on, which may end as soon as that is done."""
+        if (self.running or self._stopping is not None) and not home.loop.is_closed():
+            stopping = asyncio.wrap_future(home.start(self.stop(timeout)))
+            await asyncio.wait({stopping}, timeout=timeout + 1)
+            if stopping.done() and not stopping.cancelled():
+                stopping.result()
+            elif self.running:
+                raise _StuckError(f"server {self.name!r} did not stop within {timeout + 1:g} s: its loop is blocked")
 
     async def _stop(self, timeout: float) -> None:
         try:
@@ -314,6 +325,13 @@ class Server(Registry):
             self._stopping = None
             self._stopped.set()
             self.touch()
+            tell, self._when_stopped = self._when_stopped, []
+            for function in tell:
+                function()
+
+    def when_stopped(self, function: Callable[[], object]) -> None:
+        """Call a function on the server's loop once it has stopped, by whomever."""
+        self._when_stopped.append(function)
 
     async def _end_everything(self, timeout: float) -> None:
         if self._listener is None:

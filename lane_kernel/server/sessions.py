@@ -18,6 +18,7 @@ from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
+from lane_kernel.broadcast import BroadcastError, BroadcastMap, Channel, FellBehindError, Overflow, Subscription
 from lane_kernel.capture import Connection
 from lane_kernel.net.faults import Faults
 from lane_kernel.net.home import Home, Repeating
@@ -37,18 +38,27 @@ Handler = Callable[..., Awaitable[object]]
 OnMessage = Callable[..., Any]
 """A function over a WebSocket and a message, plain or a coroutine function; the route's parameters follow by name."""
 
+Report = Callable[[str, str], object]
+"""Adds a line to the handlers' log: a level and a text."""
+
+
+def no_report(level: str, text: str) -> None:
+    """Add a line to no log."""
+
 
 class WebSocket(WebSocketSession):
     """The server's end of a WebSocket.
 
     Attributes:
         request: The request that it was upgraded from.
+        report: Adds a line of a level to the handlers' log, with this connection and its route.
     """
 
     def __init__(self, transport: FrameTransport, request: Request, subprotocol: str | None = None) -> None:
         """Speak over a transport."""
         super().__init__(transport, subprotocol)
         self.request = request
+        self.report: Report = no_report
 
     @property
     def path(self) -> str:
@@ -154,6 +164,57 @@ class Events:
         """
         await self._stream.send(encode_event(_text(data), event=event, id=id, retry=retry))
 
+    async def follow(self, channel: Channel | BroadcastMap, key: str | None = None, *, gap_event: str = "gap") -> None:
+        """Send what a channel is sent, each message as an event with its ID, until the client leaves.
+
+            news = lane.Broadcast(history=1000)
+
+            @server.events("/news")
+            async def follow(events):
+                await events.follow(news)
+
+        A client that comes back with a `Last-Event-ID` is sent exactly what it missed, then what is sent. Where the
+        history does not reach back to it, an event says so to the page and a line to the handlers' log, and what is
+        still held follows. A client that is slower than the channel is sent what it had no room for from the history,
+        too.
+
+        Args:
+            channel: The channel, or a map of channels.
+            key: Which channel of the map.
+            gap_event: The type of the event that tells of a gap. Its data is JSON: `asked` is the ID after which events
+                are missing, `oldest` the ID of the oldest that is still held, or null.
+
+        Raises:
+            BroadcastError: The channel failed; or a map was given without a key.
+            ConnectionLostError: The client is gone.
+        """
+        if isinstance(channel, Channel):
+            subscribe = channel.subscribe
+        elif key is not None:
+            subscribe = partial(channel.subscribe_or_insert, key)
+        else:
+            raise BroadcastError("follow takes a channel, or a map and the key of one of its channels: give the key")
+        after: str | None = self.last_event_id
+        is_behind = True
+        while is_behind:
+            subscription = subscribe(after=after, overflow=Overflow.CLOSE)
+            is_behind = await self._follow(subscription, gap_event)
+            after = subscription.last_id
+
+    async def _follow(self, subscription: Subscription, gap_event: str) -> bool:
+        """Send what a subscription receives; answer whether it fell behind."""
+        try:
+            async with subscription:
+                if (gap := subscription.gap) is not None:
+                    oldest = "none is" if gap.oldest is None else f"the oldest is {gap.oldest}"
+                    self._stream.report("warning", f"events after {gap.asked!r} are no longer held: {oldest}")
+                    await self.send({"asked": gap.asked, "oldest": gap.oldest}, event=gap_event)
+                async for message in subscription:
+                    await self.send(message.data, event=message.event, id=message.id)
+        except FellBehindError:
+            return True
+        return False
+
     async def comment(self, text: str = "") -> None:
         """Send a comment, which no reader dispatches.
 
@@ -166,7 +227,7 @@ class Events:
 def _text(data: object) -> str:
     if isinstance(data, dict | list | tuple | int | float | bool | None):
         return json.dumps(data, ensure_ascii=False, default=str)
-    return str(data)
+    return data.decode(errors="replace") if isinstance(data, bytes) else str(data)
 
 
 def check_parameters(handler: Handler, pattern: str, names: tuple[str, ...]) -> None:

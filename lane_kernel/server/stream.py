@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -15,8 +15,8 @@ from lane_kernel.net.faults import Faults
 from lane_kernel.net.heads import RequestError, read_body, read_request_head
 from lane_kernel.net.stream import ConnectionLostError, RecordedStream, StreamClosedError
 from lane_kernel.net.transport import FrameTransport
-from lane_kernel.server.context import Request, Response
-from lane_kernel.server.sessions import WebSocket
+from lane_kernel.server.context import Data, Request, Response, as_bytes
+from lane_kernel.server.sessions import Report, WebSocket, no_report
 from lane_kernel.sides import Side
 from lane_kernel.wire.deflate import DeflateParameters
 from lane_kernel.wire.frames import Frame, Opcode
@@ -120,6 +120,7 @@ class Stream:
 
     Attributes:
         websocket: The session once the connection is upgraded, else None.
+        report: Adds a line of a level to the handlers' log, with this connection and its route.
         config: The bounds.
     """
 
@@ -134,6 +135,7 @@ class Stream:
             options: What it speaks once it is upgraded.
         """
         self.websocket: WebSocket | None = None
+        self.report: Report = no_report
         self.config = config
         self._options = options or WebSocketOptions()
         self._stream = stream
@@ -175,6 +177,11 @@ class Stream:
         """Whether no further request will be read."""
         return self._closed or self._stream.closed()
 
+    @property
+    def is_set_closed(self) -> bool:
+        """Whether `set_closed` has said that the connection ends after this request."""
+        return self._closed
+
     def set_closed(self, closed: bool) -> None:
         """Say whether the connection ends after this request."""
         self._closed = closed
@@ -198,22 +205,26 @@ class Stream:
         """Bytes that the socket has taken so far, those of earlier requests included."""
         return self._stream.store.length(self.connection, self._stream.side.outgoing)
 
-    async def send(self, data: str | bytes) -> None:
+    async def send(self, data: Data) -> None:
         """Send bytes as they are; str is encoded as UTF-8.
 
         Raises:
             ConnectionLostError: The connection is gone, or the peer has stopped reading.
+            TypeError: It is neither str nor bytes-like.
         """
-        self._stream.send(data.encode() if isinstance(data, str) else bytes(data))
-        await self.flush()
+        self._stream.send(as_bytes(data))
+        await self._stream.flush(self.config.send_timeout)
 
-    async def send_list(self, parts: Sequence[str | bytes]) -> None:
+    async def send_list(self, parts: Iterable[Data]) -> None:
         """Send several pieces of bytes at once.
 
         Raises:
             ConnectionLostError: The connection is gone, or the peer has stopped reading.
+            TypeError: They are no list of str or bytes-like pieces.
         """
-        await self.send(b"".join(part.encode() if isinstance(part, str) else bytes(part) for part in parts))
+        if isinstance(parts, str | bytes | bytearray | memoryview):
+            raise TypeError("send_list takes a list of pieces, not one: send() takes that")
+        await self.send(b"".join(map(as_bytes, parts)))
 
     async def flush(self) -> None:
         """Wait until the socket has taken everything.
@@ -221,18 +232,28 @@ class Stream:
         Raises:
             ConnectionLostError: The connection is gone, or the peer has stopped reading.
         """
+        if self._stream.closed():
+            raise self._stream.lost()
         await self._stream.flush(self.config.send_timeout)
 
     async def settle(self) -> None:
         """Wait until what faults hold back has gone, before the connection ends."""
         await self._stream.settle(self.config.close_timeout)
 
-    async def try_send(self, data: str | bytes) -> bool:
-        """Send bytes as they are; answer whether the socket took them."""
+    async def try_send(self, data: Data) -> bool:
+        """Send bytes as they are; answer whether the socket took them.
+
+        Raises:
+            TypeError: It is neither str nor bytes-like.
+        """
         return await self.try_send_list([data])
 
-    async def try_send_list(self, parts: Sequence[str | bytes]) -> bool:
-        """Send several pieces of bytes at once; answer whether the socket took them."""
+    async def try_send_list(self, parts: Iterable[Data]) -> bool:
+        """Send several pieces of bytes at once; answer whether the socket took them.
+
+        Raises:
+            TypeError: They are no list of str or bytes-like pieces.
+        """
         try:
             await self.send_list(parts)
         except ConnectionLostError:
@@ -291,6 +312,7 @@ class Stream:
             on_failure=self._options.on_failure,
         )
         self.websocket = WebSocket(transport, request, agreement.subprotocol)
+        self.websocket.report = self.report
         return self.websocket
 
     async def answer_last(self, response: Response) -> None:
@@ -311,6 +333,32 @@ class Stream:
             async with asyncio.timeout(seconds):
                 while True:
                     await self._stream.read_bytes(_READ, partial=True)
+
+    async def requests(self) -> AsyncIterator[Request]:
+        """Yield the further requests of this connection, until the client ends it or wants no more.
+
+            async for request in stream.requests():
+                await stream.send(lane.Response(request).set_body("again").build())
+
+        Raises:
+            RequestError: A request cannot be read; its `status` is what to answer.
+        """
+        while not self._closed and (request := await self.get_http_request()) is not None:
+            yield request
+            if not request.is_enable_keep_alive:
+                self._closed = True
+
+    async def messages(self) -> AsyncIterator[WebSocketRequest]:
+        """Yield the messages of this connection, until it ends.
+
+            async for message in stream.messages():
+                await stream.send_list(lane.WebSocketFrame.create_frame_list(message))
+
+        Raises:
+            NotUpgradedError: The connection is not a WebSocket.
+        """
+        while not self._closed and (message := await self.try_get_websocket_request()) is not None:
+            yield message
 
     async def try_get_websocket_request(self) -> WebSocketRequest | None:
         """Wait for the next message.

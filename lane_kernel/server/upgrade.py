@@ -27,7 +27,7 @@ UPGRADE_ORDER = 1000
 class Upgrade(ServerHook):
     """Answers the opening handshake of a route that speaks WebSocket, and begins its frames."""
 
-    async def handle(self, stream: Stream, ctx: Context, *extracted: object) -> Status:  # noqa: ARG002 - ServerHook's
+    async def handle(self, stream: Stream, ctx: Context) -> Status:
         """Answer 101 and go on with frames; or answer what is wrong with the handshake, and reject."""
         if ctx.route is None or ctx.route.kind is not RouteKind.WEBSOCKET or stream.websocket is not None:
             return Status.CONTINUE
@@ -58,6 +58,7 @@ class Upgrade(ServerHook):
             ctx: The request's context.
             error: What is wrong.
         """
+        stream.report("warning", f"{error.status}: {error}")
         response = ctx.response.set_status(error.status).set_body(f"{error}\n")
         for name, value in error.headers:
             response.set_header(name, value)

@@ -418,6 +418,11 @@ class WebSocketConnection:
 
     # What goes
 
+    @property
+    def is_fragmenting(self) -> bool:
+        """Whether a message that is being sent is unfinished, so that no other may begin."""
+        return self._writer.is_fragmenting
+
     def data_to_send(self) -> bytes:
         """Take the bytes that wait to be written."""
         out = self._out

@@ -62,6 +62,11 @@ class FrameWriter:
         # The bytes of a character that the last fragment of a text cut; None where there is no text to go on.
         self._cut: bytes | None = None
 
+    @property
+    def is_fragmenting(self) -> bool:
+        """Whether a message is unfinished, so that no other may begin."""
+        return self._is_fragmenting
+
     def own(self, frame: Frame) -> Frame:
         """A frame as this end sends it: a client's with a masking-key, where it has none of its own."""
         if self._masks and frame.masking_key is None:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import sys
+import threading
 import time
+from collections.abc import Callable
+from functools import partial
 
 import pytest
 from hypothesis import given
@@ -267,3 +271,61 @@ def test_many_small_records_are_bounded_by_their_number():
     assert held[-1].sequence == store.next - 1
     assert store.dropped + sum(isinstance(record, Chunk) for record in held) == 5000
     assert store.size == sum(len(record.data) for record in held if isinstance(record, Chunk))
+
+
+def test_several_threads_write_and_read_it() -> None:
+    """Each stream is whole and every record is in the one order, while the oldest are forgotten."""
+    store = Store(budget=400_000)
+    store.share()
+    failures: list[BaseException] = []
+
+    def write(number: int) -> None:
+        connection = store.open(Side.SERVER, "a:1", f"b:{number}")
+        for n in range(3000):
+            store.append(connection, Direction.TO_SERVER, b"%d/%07d " % (number, n))
+            if n % 100 == 0:
+                store.note(NoteKind.LOG, connection, "log", n=n)
+                length = store.length(connection, Direction.TO_SERVER)
+                last = store.read(connection, Direction.TO_SERVER, length - 10, length)
+                assert last in (b"%d/%07d " % (number, n), None)
+
+    def read() -> None:
+        for _ in range(20):
+            sequences = [record.sequence for record in store.records()]
+            assert sequences == sorted(set(sequences))
+
+    def guarded(work: Callable[[], object]) -> None:
+        try:
+            work()
+        except BaseException as error:  # noqa: BLE001 - raised again below
+            failures.append(error)
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        works = [*(partial(write, number) for number in range(4)), read]
+        threads = [threading.Thread(target=guarded, args=(work,)) for work in works]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(60)
+    finally:
+        sys.setswitchinterval(interval)
+    assert failures == []
+    assert store.next == 4 * (1 + 3000 + 30)
+    records = list(store.records())
+    assert [record.sequence for record in records] == list(range(store.first, store.next))
+    for connection in store.connections:
+        assert store.length(connection, Direction.TO_SERVER) == 30_000
+        mine = [record for record in records if isinstance(record, Chunk) and record.connection == connection]
+        for chunk in mine:
+            assert chunk.data == b"%d/%07d " % (int(connection.peer[2:]), chunk.offset // 10)
+
+
+def test_another_thread_that_opens_a_connection_shares_it() -> None:
+    store = Store()
+    assert not store._is_shared
+    thread = threading.Thread(target=store.open, args=(Side.CLIENT, "a:1", "b:2"))
+    thread.start()
+    thread.join(5)
+    assert store._is_shared

@@ -40,7 +40,7 @@ def streams(server: Server) -> Server:
 
 
 async def test_the_articles_handler_sends_ten_events_and_ends(streams: Server) -> None:
-    async with EventSource(streams.url("/sse")) as source:
+    async with EventSource(streams.url("/sse"), reconnect=False) as source:
         assert [event.data async for event in source] == [str(i) for i in range(10)]
 
 
@@ -100,7 +100,7 @@ async def test_an_event_cannot_be_smuggled_in(server: Server) -> None:
         await events.send("a\rb\r\nid: 7\n\ndata: c")
         await events.send("x", id="1\n2")
 
-    async with EventSource(server.url("/injected")) as source:
+    async with EventSource(server.url("/injected"), reconnect=False) as source:
         seen = [event async for event in source]
     assert [(event.data, event.last_event_id) for event in seen] == [("a\nb\nid: 7\n\ndata: c", "")]
     with pytest.raises(ExceptionGroup) as group:

@@ -49,7 +49,7 @@ async def test_stop_tells_websockets_1001_and_leaves_nothing_open() -> None:
     port = server.port
     sockets = [await connect(server.url(path)) for path in ("/idle", "/deaf")]
     foreign = await websockets_connect(server.url("/idle"))
-    async with EventSource(server.url("/stream")) as source:
+    async with EventSource(server.url("/stream"), reconnect=False) as source:
         await source.take(1, timeout=5)
         await server.stop()
         assert [event async for event in source] == []
