@@ -63,6 +63,8 @@ if TYPE_CHECKING:
     from lane_kernel.net.config import Config as Config
     from lane_kernel.net.config import ConfigError as ConfigError
     from lane_kernel.net.dial import DialError as DialError
+    from lane_kernel.net.faults import Faults as Faults
+    from lane_kernel.net.faults import FaultsError as FaultsError
     from lane_kernel.net.heads import ResponseError as ResponseError
     from lane_kernel.net.listener import ListenError as ListenError
     from lane_kernel.net.session import ConnectionClosedError as ConnectionClosedError
@@ -214,6 +216,8 @@ _HOMES = {
     "EventSourceError": "client",
     "Events": "server",
     "ExtractionError": "server.attributes",
+    "Faults": "net.faults",
+    "FaultsError": "net.faults",
     "FellBehindError": "broadcast",
     "Frame": "wire.frames",
     "Gap": "broadcast",

@@ -57,6 +57,7 @@ class NoteKind(Enum):
     CLOSED = "closed"
     LOG = "log"
     BLOCKED = "blocked"
+    FAULT = "fault"
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +112,7 @@ _LARGE = 4096
 class _Segment:
     """A run of records: columns of numbers and one arena of bytes; large chunks stand beside it."""
 
-    __slots__ = ("arena", "first", "large", "notes", "offsets", "size", "starts", "times", "tracks")
+    __slots__ = ("arena", "first", "large", "noted", "notes", "offsets", "size", "starts", "times", "tracks")
 
     def __init__(self, first: int) -> None:
         self.first = first
@@ -123,6 +124,7 @@ class _Segment:
         self.large: dict[int, bytes] = {}
         self.size = 0
         self.notes: dict[int, Note] = {}
+        self.noted = 0
 
     def __len__(self) -> int:
         return len(self.tracks)
@@ -151,7 +153,7 @@ class Store:
         started_ns: The monotonic clock when the store began.
         started_wall_ns: The wall clock then, in nanoseconds since 1970.
         next: The sequence number of the next record.
-        size: Bytes held.
+        size: Bytes held, those in notes included.
         dropped: Chunks forgotten to keep the budget.
         dropped_bytes: Their bytes.
     """
@@ -275,10 +277,14 @@ class Store:
             kind: What it tells.
             connection: The connection it belongs to, or None.
             text: The note in one line.
-            detail: What a reader may want besides.
+            detail: What a reader may want besides; bytes in it count for the budget.
         """
+        noted = sum(len(value) for value in detail.values() if isinstance(value, bytes))
         with self._lock:
             segment = self._roomy_segment()
+            segment.noted += noted
+            segment.size += noted
+            self.size += noted
             moment = self.now_ns()
             segment.notes[self.next] = Note(self.next, kind, connection, moment, text, detail)
             segment.tracks.append(_NOTE)
@@ -286,6 +292,8 @@ class Store:
             segment.offsets.append(0)
             segment.starts.append(len(segment.arena))
             self.next += 1
+            if self.size > self.budget:
+                self._forget()
 
     def _roomy_segment(self) -> _Segment:
         segment = self._segment
@@ -307,7 +315,7 @@ class Store:
                 self._begin_segment()
             old = self._segments.popleft()
             self.size -= old.size
-            self.dropped_bytes += old.size
+            self.dropped_bytes += old.size - old.noted
             self.dropped += len(old) - len(old.notes)
             for track in set(old.tracks) - {_NOTE}:
                 rows = self._tracks[track]

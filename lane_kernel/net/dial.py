@@ -87,7 +87,7 @@ class RecordedTlsStream(RecordedStream, SSLIOStream):
 
     socket: ssl.SSLSocket
 
-    def end_writing(self) -> None:
+    def _shut_down(self) -> None:
         """End our direction of the TCP connection, and go on reading; many a server then ends the other one, too.
 
         `SSLSocket.shutdown` would read on without decrypting, and Python cannot send a close_notify without also

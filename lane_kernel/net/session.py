@@ -8,6 +8,7 @@ from typing import Self
 
 from lane_kernel.capture import Connection
 from lane_kernel.errors import LaneError
+from lane_kernel.net.faults import Faults
 from lane_kernel.net.stream import unmask
 from lane_kernel.net.transport import FrameTransport
 from lane_kernel.sides import Side
@@ -91,6 +92,15 @@ class WebSocketSession:
     def deflate(self) -> DeflateParameters | None:
         """What the handshake agreed on permessage-deflate, or None where it is not in use."""
         return self._transport.deflate
+
+    @property
+    def faults(self) -> Faults | None:
+        """The faults of this connection alone; None where it has none, so that its route's or server's hold."""
+        return self._transport.stream.faults.own
+
+    @faults.setter
+    def faults(self, faults: Faults | None) -> None:
+        self._transport.stream.faults.set(faults)
 
     @property
     def is_open(self) -> bool:

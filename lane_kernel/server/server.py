@@ -15,6 +15,7 @@ from lane_kernel.net.home import Home
 from lane_kernel.net.listener import Listener, ListenError
 from lane_kernel.net.stream import RecordedStream
 from lane_kernel.server.control import ServerControl
+from lane_kernel.server.faults import ServerFaults
 from lane_kernel.server.hooks import Hook
 from lane_kernel.server.log import HandlersLog
 from lane_kernel.server.pipeline import Exchange
@@ -123,6 +124,7 @@ class Server(Registry):
         self._stopped = asyncio.Event()
         self._stopping: asyncio.Task[None] | None = None
         self._exchanges: dict[asyncio.Task[None], Exchange] = {}
+        self._faults = ServerFaults(self)
         self._changes = 0
         self._when_stopped: list[Callable[[], object]] = []
 
@@ -175,6 +177,22 @@ class Server(Registry):
     def connections(self) -> tuple[Connection, ...]:
         """The open connections, as the capture knows them."""
         return tuple(exchange.stream.connection for exchange in tuple(self._exchanges.values()))
+
+    @property
+    def streams(self) -> tuple[RecordedStream, ...]:
+        """The streams of the open connections."""
+        return tuple(exchange.stream.recorded for exchange in tuple(self._exchanges.values()))
+
+    @property
+    def faults(self) -> ServerFaults:
+        """What is done wrong on purpose to what it sends: `server.faults["/echo"] = lane.Faults(drop=True)`."""
+        return self._faults
+
+    def apply_faults(self) -> None:
+        """Let every open connection know of the faults that hold for it now."""
+        for exchange in self._exchanges.values():
+            exchange.apply_faults(is_released=True)
+        self.touch()
 
     def check(self) -> None:
         """Raise what failed in the background since the last check.

@@ -11,6 +11,7 @@ from typing import Self
 from lane_kernel.capture import Connection
 from lane_kernel.errors import LaneError
 from lane_kernel.net.config import DEFAULT, Config
+from lane_kernel.net.faults import Faults
 from lane_kernel.net.heads import RequestError, read_body, read_request_head
 from lane_kernel.net.stream import ConnectionLostError, RecordedStream, StreamClosedError
 from lane_kernel.net.transport import FrameTransport
@@ -186,6 +187,15 @@ class Stream:
         return self._stream.record
 
     @property
+    def faults(self) -> Faults | None:
+        """The faults of this connection alone; None where those of its route or server hold."""
+        return self._stream.faults.own
+
+    @faults.setter
+    def faults(self, faults: Faults | None) -> None:
+        self._stream.faults.set(faults)
+
+    @property
     def gone(self) -> asyncio.Future[None]:
         """Done when the socket is closed, by either end."""
         return self._gone
@@ -211,12 +221,12 @@ class Stream:
     def begin_request(self) -> None:
         """Forget what was said of the request before."""
         self._closed = False
-        self._sent_before = self.bytes_sent
+        self._sent_before = self._stream.meant
 
     @property
     def has_sent(self) -> bool:
         """Whether anything has been sent since this request began."""
-        return self.bytes_sent > self._sent_before or self._stream.writing()
+        return self._stream.meant > self._sent_before
 
     @property
     def bytes_sent(self) -> int:
@@ -253,6 +263,10 @@ class Stream:
         if self._stream.closed():
             raise self._stream.lost()
         await self._stream.flush(self.config.send_timeout)
+
+    async def settle(self) -> None:
+        """Wait until what faults hold back has gone, before the connection ends."""
+        await self._stream.settle(self.config.close_timeout)
 
     async def try_send(self, data: Data) -> bool:
         """Send bytes as they are; answer whether the socket took them.

@@ -38,6 +38,7 @@ class Kind(IntEnum):
     LOG = 7
     CLOSE = 8
     BLOCKED = 9
+    FAULT = 10
 
 
 class Row(NamedTuple):
