@@ -63,6 +63,8 @@ if TYPE_CHECKING:
     from lane_kernel.net.config import Config as Config
     from lane_kernel.net.config import ConfigError as ConfigError
     from lane_kernel.net.dial import DialError as DialError
+    from lane_kernel.net.faults import Faults as Faults
+    from lane_kernel.net.faults import FaultsError as FaultsError
     from lane_kernel.net.heads import ResponseError as ResponseError
     from lane_kernel.net.listener import ListenError as ListenError
     from lane_kernel.net.session import ConnectionClosedError as ConnectionClosedError
@@ -116,6 +118,7 @@ if TYPE_CHECKING:
     from lane_kernel.server.attributes import is_http1_1_version as is_http1_1_version
     from lane_kernel.server.attributes import is_http2_version as is_http2_version
     from lane_kernel.server.attributes import is_http3_version as is_http3_version
+    from lane_kernel.server.attributes import is_http_version as is_http_version
     from lane_kernel.server.attributes import is_options_method as is_options_method
     from lane_kernel.server.attributes import is_patch_method as is_patch_method
     from lane_kernel.server.attributes import is_post_method as is_post_method
@@ -213,6 +216,8 @@ _HOMES = {
     "EventSourceError": "client",
     "Events": "server",
     "ExtractionError": "server.attributes",
+    "Faults": "net.faults",
+    "FaultsError": "net.faults",
     "FellBehindError": "broadcast",
     "Frame": "wire.frames",
     "Gap": "broadcast",
@@ -290,6 +295,7 @@ _HOMES = {
     "is_http1_1_version": "server.attributes",
     "is_http2_version": "server.attributes",
     "is_http3_version": "server.attributes",
+    "is_http_version": "server.attributes",
     "is_options_method": "server.attributes",
     "is_patch_method": "server.attributes",
     "is_post_method": "server.attributes",

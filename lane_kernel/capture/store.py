@@ -56,6 +56,8 @@ class NoteKind(Enum):
     OPENED = "opened"
     CLOSED = "closed"
     LOG = "log"
+    BLOCKED = "blocked"
+    FAULT = "fault"
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,9 +106,12 @@ Record = Chunk | Note
 
 
 class _Segment:
-    """A run of records: columns of numbers and one arena, of which the first `size` bytes are in use."""
+    """A run of records: columns of numbers and one arena, of which the first `used` bytes hold data.
 
-    __slots__ = ("arena", "first", "notes", "offsets", "size", "starts", "times", "tracks")
+    Its size is that and the bytes in its notes.
+    """
+
+    __slots__ = ("arena", "first", "noted", "notes", "offsets", "size", "starts", "times", "tracks", "used")
 
     def __init__(self, first: int, arena: memoryview) -> None:
         self.first = first
@@ -115,8 +120,9 @@ class _Segment:
         self.offsets = array("Q")
         self.starts = array("Q")
         self.arena = arena
-        self.size = 0
+        self.used = self.size = 0
         self.notes: dict[int, Note] = {}
+        self.noted = 0
 
     def __len__(self) -> int:
         return len(self.tracks)
@@ -124,7 +130,7 @@ class _Segment:
     def data(self, row: int, start: int = 0, stop: int | None = None) -> bytes:
         """A chunk's bytes, or a range of them; no more of it is copied."""
         first = self.starts[row]
-        last = self.starts[row + 1] if row + 1 < len(self.starts) else self.size
+        last = self.starts[row + 1] if row + 1 < len(self.starts) else self.used
         if stop is not None:
             last = min(last, first + stop)
         return bytes(self.arena[first + start : last])
@@ -146,7 +152,7 @@ class Store:
         started_ns: The monotonic clock when the store began.
         started_wall_ns: The wall clock then, in nanoseconds since 1970.
         next: The sequence number of the next record.
-        size: Bytes held.
+        size: Bytes held, those in notes included.
         dropped: Chunks forgotten to keep the budget.
         dropped_bytes: Their bytes.
     """
@@ -243,18 +249,16 @@ class Store:
             self._lock.acquire()
         try:
             segment = self._segment
-            start = segment.size
-            stop = start + length
-            if stop > self._segment_size or len(segment.tracks) >= self._segment_records:
+            if segment.size + length > self._segment_size or len(segment.tracks) >= self._segment_records:
                 segment = self._roomy_segment(length)
-                start = segment.size
-                stop = start + length
+            start = segment.used
+            segment.used = stop = start + length
             segment.tracks.append(track)
             segment.times.append(time.monotonic_ns() - self.started_ns)
             segment.offsets.append(self._lengths[track])
             segment.starts.append(start)
             segment.arena[start:stop] = data
-            segment.size = stop
+            segment.size += length
             self._tracks[track].append(self.next)
             self._lengths[track] += length
             self.next += 1
@@ -272,17 +276,23 @@ class Store:
             kind: What it tells.
             connection: The connection it belongs to, or None.
             text: The note in one line.
-            detail: What a reader may want besides.
+            detail: What a reader may want besides; bytes in it count for the budget.
         """
+        noted = sum(len(value) for value in detail.values() if isinstance(value, bytes))
         with self._lock:
             segment = self._roomy_segment()
+            segment.noted += noted
+            segment.size += noted
+            self.size += noted
             moment = self.now_ns()
             segment.notes[self.next] = Note(self.next, kind, connection, moment, text, detail)
             segment.tracks.append(_NOTE)
             segment.times.append(moment)
             segment.offsets.append(0)
-            segment.starts.append(segment.size)
+            segment.starts.append(segment.used)
             self.next += 1
+            if self.size > self.budget:
+                self._forget()
 
     def _roomy_segment(self, length: int = 0) -> _Segment:
         segment = self._segment
@@ -309,7 +319,7 @@ class Store:
             # An arena is used again: memory that has been touched is much quicker than what the system gives anew.
             self._spare = old.arena
             self.size -= old.size
-            self.dropped_bytes += old.size
+            self.dropped_bytes += old.size - old.noted
             self.dropped += len(old) - len(old.notes)
             for track in set(old.tracks) - {_NOTE}:
                 rows = self._tracks[track]

@@ -30,7 +30,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from lane_kernel.capture import Connection, NoteKind, Store, kernel_store
-from lane_kernel.client.http import RedirectError, Response, Way, get
+from lane_kernel.client.http import RedirectError, Response, Way, get, headers_for
 from lane_kernel.errors import LaneError
 from lane_kernel.net.config import DEFAULT, Config
 from lane_kernel.net.dial import CONNECT_TIMEOUT, DialError
@@ -93,7 +93,8 @@ class EventSource:
                 print(event.type, event.data, event.last_event_id)
 
     Attributes:
-        url: What it reads; each connection begins there, wherever the one before was redirected to.
+        url: What it reads.
+        current_url: Where it reads it, after redirections; it connects again there, as the standard and browsers do.
         state: What it is at.
         reconnections: The attempts to connect again, the last thousand of them.
     """
@@ -129,7 +130,7 @@ class EventSource:
             ssl: How TLS is spoken and who is trusted, where the URL asks for TLS.
             ca: The path of a CA's file in PEM form, to trust besides those of this machine.
         """
-        self.url = url
+        self.url = self.current_url = url
         self.state = ReadyState.CONNECTING
         self.reconnections: deque[Reconnection] = deque(maxlen=MAX_RECONNECTIONS)
         self._headers = tuple(headers)
@@ -234,15 +235,17 @@ class EventSource:
 
         Source: WHATWG HTML §9.2.3.
         """
-        lines = [("Accept", "text/event-stream"), ("Cache-Control", "no-store"), *self._headers]
+        own = headers_for(self._headers, self.url, self.current_url)
+        lines = [("Accept", "text/event-stream"), ("Cache-Control", "no-store"), *own]
         if self.last_event_id:
             # The header's value is UTF-8; heads are built as Latin-1.
             lines.append(("Last-Event-ID", self.last_event_id.encode().decode("latin-1")))
         try:
-            response = await get(self.url, lines, self._way)
+            response = await get(self.current_url, lines, self._way)
         except RedirectError as error:
             raise EventSourceError(str(error)) from error
         self._connection = response.stream.record
+        self.current_url = response.url
         try:
             if response.head.status == 204:
                 response.close()
@@ -252,6 +255,9 @@ class EventSource:
         except BaseException:
             response.close()
             raise
+        if self.state is ReadyState.CLOSED:  # meanwhile
+            response.close()
+            return None
         self.state = ReadyState.OPEN
         return response
 

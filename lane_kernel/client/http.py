@@ -138,9 +138,23 @@ async def get(url: str, headers: Headers, way: Way) -> Response:
             return response
         response.close()
         before, url = url, _follow(url, location)
-        if urlsplit(before)[:2] != urlsplit(url)[:2]:
-            headers = [line for line in headers if line[0].lower() not in _SECRET]
+        headers = headers_for(headers, before, url)
     raise RedirectError(f"{first} redirects over {MAX_REDIRECTS} times, at last to {url}")
+
+
+def headers_for(headers: Headers, before: str, url: str) -> Headers:
+    """Those header lines that may go to a URL although they were meant for another: credentials stay at their origin.
+
+    Args:
+        headers: The header lines.
+        before: The URL that they were meant for.
+        url: The URL that they are to go to.
+
+    Source: WHATWG Fetch §4.4, HTTP-redirect fetch, for credentials.
+    """
+    if urlsplit(before)[:2] == urlsplit(url)[:2]:
+        return headers
+    return [line for line in headers if line[0].lower() not in _SECRET]
 
 
 async def _get_once(url: str, headers: Headers, way: Way) -> Response:

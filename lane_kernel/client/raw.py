@@ -20,6 +20,9 @@ from lane_kernel.net.stream import RecordedStream, StreamClosedError
 RECEIVE_TIMEOUT = 10.0
 """Default bound on the wait for bytes, in seconds."""
 
+MAX_HELD = 64 * 1024 * 1024
+"""Bound on the bytes that are kept while a mark or the end is awaited."""
+
 _READ = 64 * 1024
 
 
@@ -121,6 +124,8 @@ class RawConnection:
                 while not is_enough():
                     if self._has_ended:
                         raise ReceiveError(self._instead(f"the server ended its direction before {what} came"))
+                    if len(self._held) > MAX_HELD:
+                        raise ReceiveError(self._instead(f"{what} did not come within {MAX_HELD:,} bytes"))
                     await self._read()
         except TimeoutError:
             raise ReceiveError(self._instead(f"{what} did not come within {timeout:g} s")) from None

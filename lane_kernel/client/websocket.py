@@ -11,6 +11,7 @@ from typing import Any
 from lane_kernel.capture import Store, kernel_store
 from lane_kernel.net.config import DEFAULT, Config
 from lane_kernel.net.dial import CONNECT_TIMEOUT, Target, dial
+from lane_kernel.net.faults import Faults, checked
 from lane_kernel.net.heads import ResponseHead, read_response_head, read_small_body
 from lane_kernel.net.session import WebSocketSession
 from lane_kernel.net.stream import RecordedStream
@@ -57,6 +58,7 @@ class Connecting:
         ca: str | Path | None,
         key: str | None,
         request: Request | None,
+        faults: Faults | None,
     ) -> None:
         """Keep what `connect` was given."""
         self._url = url
@@ -70,6 +72,7 @@ class Connecting:
         self._ca = ca
         self._key = key
         self._request = request
+        self._faults = checked(faults)
         self._socket: ClientWebSocket | None = None
 
     def __await__(self) -> Generator[Any, None, ClientWebSocket]:
@@ -92,6 +95,7 @@ class Connecting:
         transport = FrameTransport(
             stream, Side.CLIENT, config=self._config, policy=self._policy, deflate=agreement.deflate
         )
+        stream.faults.set(self._faults)
         return ClientWebSocket(transport, self._url, agreement.subprotocol)
 
     def _build(self, target: Target) -> tuple[bytes, str, Offer]:
@@ -140,6 +144,7 @@ def connect(
     ca: str | Path | None = None,
     key: str | None = None,
     request: Request | None = None,
+    faults: Faults | None = None,
 ) -> Connecting:
     """Connect to a WebSocket.
 
@@ -164,8 +169,10 @@ def connect(
         key: The Sec-WebSocket-Key, right or wrong; a fresh one by default.
         request: Bytes to send in place of the handshake that is built, or a function that makes them of its bytes.
             Whatever is sent, the answer has to fit it.
+        faults: What to do wrong on purpose to what is sent after the handshake; also `ws.faults`, later.
 
     Raises:
+        FaultsError: These are no faults.
         DialError: Nothing answers at the URL, or the server cannot be trusted.
         HandshakeError: The server refused or redirects; its status is on the error, and what it said in the message.
         ResponseError: What came is no HTTP, or nothing came in time.
@@ -184,4 +191,5 @@ def connect(
         ca=ca,
         key=key,
         request=request,
+        faults=faults,
     )

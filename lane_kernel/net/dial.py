@@ -87,7 +87,7 @@ class RecordedTlsStream(RecordedStream, SSLIOStream):
 
     socket: ssl.SSLSocket
 
-    def end_writing(self) -> None:
+    def _shut_down(self) -> None:
         """End our direction of the TCP connection, and go on reading; many a server then ends the other one, too.
 
         `SSLSocket.shutdown` would read on without decrypting, and Python cannot send a close_notify without also
@@ -150,7 +150,11 @@ async def dial(
             if tls is None:
                 return _recorded(RecordedStream, sock, store, name)
             stream = _recorded(RecordedTlsStream, await _secure(sock, tls, target), store, name)
-            await stream.wait_for_handshake()  # it is done; Tornado has to notice
+            try:
+                await stream.wait_for_handshake()  # it is done; Tornado has to notice
+            except BaseException:
+                stream.close()
+                raise
             return stream
     except TimeoutError:
         raise DialError(f"{target.authority} did not answer within {timeout:g} s") from None

@@ -10,6 +10,7 @@ from typing import Self
 
 from lane_kernel.capture import Connection
 from lane_kernel.errors import LaneError
+from lane_kernel.net.faults import Faults
 from lane_kernel.net.liveness import PongTimeoutError
 from lane_kernel.net.stream import unmask
 from lane_kernel.net.transport import FrameTransport
@@ -114,7 +115,8 @@ def pieces_of(data: bytes, chop: int | None) -> Iterator[bytes]:
     """
     if chop is not None and chop < 1:
         raise FrameError(f"a chopped write has at least 1 byte, not {chop}")
-    return (data[at : at + (chop or len(data))] for at in range(0, len(data), chop or len(data) or 1))
+    size = chop or max(len(data), 1)
+    return (data[at : at + size] for at in range(0, max(len(data), 1), size))
 
 
 class WebSocketSession:
@@ -146,6 +148,15 @@ class WebSocketSession:
     def deflate(self) -> DeflateParameters | None:
         """What the handshake agreed on permessage-deflate, or None where it is not in use."""
         return self._transport.deflate
+
+    @property
+    def faults(self) -> Faults | None:
+        """The faults of this connection alone; None where it has none, so that its route's or server's hold."""
+        return self._transport.stream.faults.own
+
+    @faults.setter
+    def faults(self, faults: Faults | None) -> None:
+        self._transport.stream.faults.set(faults)
 
     @property
     def is_open(self) -> bool:

@@ -12,9 +12,11 @@ import contextlib
 import contextvars
 import socket
 import ssl
+import struct
+import sys
 import threading
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
 from tornado.ioloop import IOLoop
 from tornado.iostream import IOStream, StreamClosedError
@@ -22,6 +24,7 @@ from tornado.util import _websocket_mask
 
 from lane_kernel.capture import Connection, NoteKind, Store
 from lane_kernel.errors import LaneError
+from lane_kernel.net.faulty import ROOM, ConnectionFaults, FaultyWriter, HeldTooMuchError
 from lane_kernel.sides import Side
 
 READ = 256 * 1024
@@ -41,6 +44,9 @@ WRITE = 256 * 1024
 """Bytes that one write of what waits takes at the most."""
 
 _READ, _WRITE = IOLoop.READ, IOLoop.WRITE
+
+_MOST_READ_AWAY = 64
+"""Reads that are made of a connection before it is cut."""
 
 _NOT_NOW = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
@@ -73,25 +79,21 @@ class _Thread(threading.local):
 _thread = _Thread()
 
 
-class Interposed(Protocol):
-    """Stands between what is sent and the socket; what it lets pass, it gives to `RecordedStream.put`."""
-
-    def send(self, data: bytes) -> None:
-        """Take the bytes of one `send` as they were meant."""
-
-
 class RecordedStream(IOStream):
     """A stream over a connected socket whose every read and write goes into a store.
 
     Attributes:
         record: The connection in the store.
         saw_eof: Whether the peer has ended its direction.
-        interposed: What stands before the socket and may change what is sent, or None.
+        faults: What is done wrong on purpose to what is sent.
+        interposed: What does it, between `send` and the socket; None while there is nothing to do.
         is_joining: Whether what is sent is kept, to be written as one: with what is sent first after that, by
             `write_joined`, or once it is much.
         joined: What is kept so.
-        waiting: How many bytes are kept so, or wait for the socket to take them.
+        waiting: How many bytes are kept so, are held by faults for a time, or wait for the socket to take them.
     """
+
+    _is_deaf = False  # asked for while Tornado makes a TLS stream
 
     def __init__(self, sock: socket.socket, store: Store, side: Side, name: str = "") -> None:
         """Record from here on.
@@ -106,7 +108,7 @@ class RecordedStream(IOStream):
         self.store = store
         self.side = side
         self.saw_eof = False
-        self.interposed: Interposed | None = None
+        self.interposed: FaultyWriter | None = None
         self.record: Connection = store.open(side, address(sock.getsockname()), address(sock.getpeername()), name)
         self._loop = asyncio.get_running_loop()
         self._is_tls = isinstance(sock, ssl.SSLSocket)
@@ -122,12 +124,17 @@ class RecordedStream(IOStream):
         self._was_cut = False
         self._on_drained: Callable[[], object] | None = None
         self._waiters: list[asyncio.Future[None]] = []
+        self._held = 0
+        self._is_paused = True
+        self.faults = ConnectionFaults(self)
         self.set_nodelay(True)
 
     # What comes: by IOStream's futures
 
     def read_from_fd(self, buf: bytearray | memoryview) -> int | None:
         """Read from the socket and record what came."""
+        if self._is_deaf:
+            return None
         try:
             count = super().read_from_fd(buf)
         except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
@@ -170,12 +177,14 @@ class RecordedStream(IOStream):
 
     def pause_reading(self) -> None:
         """Read no more until `resume_reading`: what comes waits in the socket, and then in the peer."""
+        self._is_paused = True
         self._listen(without=self.io_loop.READ)
 
     def resume_reading(self) -> None:
         """Read again."""
         if self.closed() or self._receive is None:
             return
+        self._is_paused = False
         self._listen(also=self.io_loop.READ)
         if self._read_buffer_size or self._has_pending():
             # No event tells of bytes that have left the socket.
@@ -183,7 +192,7 @@ class RecordedStream(IOStream):
 
     @property
     def _is_reading(self) -> bool:
-        return self._receive is not None and self._state is not None and bool(self._state & self.io_loop.READ)
+        return self._receive is not None and self._state is not None and not self._is_paused
 
     def _has_pending(self) -> bool:
         return isinstance(self.socket, ssl.SSLSocket) and self.socket.pending() > 0
@@ -193,7 +202,7 @@ class RecordedStream(IOStream):
         if self._read_buffer_size and self._receive is not None and self._is_reading:
             held = self.read_bytes(self._read_buffer_size)
             self._receive(asyncio.ensure_future(held).result())
-        if self._is_reading and self._has_pending():
+        if self._is_reading and not self._is_deaf and self._has_pending():
             self._read()
 
     def _on_event(self, _: object, events: int) -> None:
@@ -237,7 +246,7 @@ class RecordedStream(IOStream):
         if self._closed:
             raise self.lost()
         if self.interposed is not None:
-            self.interposed.send(data)
+            self._send_faulty(self.interposed, data)
         elif self.is_joining or self.joined:
             self._join(data)
         else:
@@ -254,6 +263,31 @@ class RecordedStream(IOStream):
         if self.joined:
             with contextlib.suppress(ConnectionLostError):  # whoever reads, or sends next, is told
                 self.write_joined()
+
+    def _send_faulty(self, writer: FaultyWriter, data: bytes) -> None:
+        try:
+            writer.send(data)
+        except HeldTooMuchError as error:
+            self.faults.close(is_lost=True)
+            self.close()
+            raise ConnectionLostError(str(error)) from error
+        self.count_held(writer.waits)
+
+    def count_held(self, count: int) -> None:
+        """Count what faults hold for a time with what waits."""
+        before, self._held = self._held, count
+        self.waiting += count - before
+        if count < before:
+            self._wake()
+
+    def unsent(self) -> int:
+        """How many bytes wait for the socket, or to be joined."""
+        return self.waiting - self._held
+
+    @property
+    def meant(self) -> int:
+        """How many bytes have been given to `send` so far, whatever faults made of them."""
+        return self.store.length(self.record, self._outgoing) + self.unsent() + self.faults.lacking
 
     def put(self, data: bytes) -> None:
         """Write bytes past what is interposed, in a write of their own.
@@ -340,24 +374,29 @@ class RecordedStream(IOStream):
             self.close(exc_info=error)
         if not self._unsent:
             self._listen(without=self.io_loop.WRITE)
+            if self.interposed is not None:
+                self.interposed.resume()
             self._tell_drained()
         self._wake()
 
     def writing(self) -> bool:
-        """Whether bytes wait for the socket."""
-        return bool(self._unsent)
+        """Whether bytes wait for the socket, or are held by faults for a time."""
+        return bool(self._unsent) or self._held > 0
 
     def when_drained(self, function: Callable[[], object]) -> None:
         """Call a function once the socket has taken everything: now, where nothing waits; never, where it ends before.
+
+        Nothing may be sent after it: what faults hold until more comes goes now.
 
         Args:
             function: What to call; it takes the place of one that was given before.
         """
         self._on_drained = function
-        if not self._unsent:
-            self._tell_drained()
+        self.faults.when_settled(self._tell_drained)
 
     def _tell_drained(self) -> None:
+        if self._unsent or self.faults.held:
+            return
         function, self._on_drained = self._on_drained, None
         if function is not None and not self._closed:
             function()
@@ -372,7 +411,7 @@ class RecordedStream(IOStream):
             StreamClosedError: The connection ended before.
         """
         self.write_joined()
-        while len(self._unsent) > most:
+        while len(self._unsent) > most or self._held > max(most, ROOM):
             waiter = self._loop.create_future()
             self._waiters.append(waiter)
             await waiter
@@ -391,7 +430,7 @@ class RecordedStream(IOStream):
         """
         try:
             self.write_joined()
-            if len(self._unsent) > most or self._was_cut:
+            if len(self._unsent) > most or self._was_cut or self._held > max(most, ROOM):
                 async with asyncio.timeout(timeout):
                     await self.drained(most)
         except StreamClosedError as error:
@@ -411,16 +450,52 @@ class RecordedStream(IOStream):
     # Its end
 
     def end_writing(self) -> None:
-        """End our direction and go on reading."""
+        """End our direction and go on reading; what is kept, and what faults hold, goes before."""
         self.end_joining()
+        self.faults.when_settled(self._shut_down)
+
+    def _shut_down(self) -> None:
         if self.socket is not None:
             with contextlib.suppress(OSError):
                 self.socket.shutdown(socket.SHUT_WR)
 
+    async def settle(self, timeout: float) -> None:
+        """Wait until what faults hold has gone, before the connection ends.
+
+        Args:
+            timeout: The bound in seconds; what is still held then goes when the connection is closed.
+        """
+        if self.faults.held and not self._closed:
+            settled = asyncio.Event()
+            self.faults.when_settled(settled.set)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(timeout):
+                    await settled.wait()
+
+    def cut(self, is_reset: bool) -> None:
+        """End the connection in the middle of what is sent, by a TCP reset or cleanly."""
+        if self._closed:
+            return
+        if is_reset:
+            linger = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+        else:
+            self._read_away()
+        self.close()
+
+    def _read_away(self) -> None:
+        """Read what has come: a socket that is closed with unread bytes resets its connection."""
+        with contextlib.suppress(OSError):
+            for _ in range(_MOST_READ_AWAY):
+                if not self.read_from_fd(self._buffer):
+                    break
+
     def close(self, exc_info: Any = False) -> None:
-        """End the connection, after a try to write what has been kept; see `drained` for what waits."""
-        if self.joined and not exc_info and not self._closed:
-            self.end_joining()
+        """End the connection; what is kept, and what faults hold, goes before, where the peer is still there."""
+        if not self.closed():
+            if self.joined and not exc_info and not self.saw_eof:
+                self.end_joining()
+            self.faults.close(is_lost=bool(exc_info) or self.saw_eof)
         super().close(exc_info)
 
     def close_fd(self) -> None:
@@ -434,7 +509,7 @@ class RecordedStream(IOStream):
             self._was_cut = bool(self._unsent or self.joined)
             self._unsent = bytearray()
             self.joined.clear()
-            self.waiting = 0
+            self.waiting = self._held = 0
         super().close_fd()
         self._wake()
         self._tell_end()
@@ -450,6 +525,8 @@ class RecordedStream(IOStream):
 
     def _listen(self, *, also: int = 0, without: int = 0) -> None:
         """Change which events of the socket are told."""
+        if self._is_deaf:
+            also &= ~self.io_loop.READ
         if self._receive is None:
             # IOStream has the socket's events.
             if also:
@@ -457,3 +534,30 @@ class RecordedStream(IOStream):
         elif self._state is not None and (state := (self._state | also) & ~without) != self._state:
             self._state = state
             contextvars.Context().run(self.io_loop.update_handler, self.socket, state)
+
+    def set_deaf(self, is_deaf: bool) -> None:
+        """Read no more from the socket, or again; what has been read is still given out."""
+        self._is_deaf = is_deaf
+        if self._closed:
+            return
+        if is_deaf:
+            self._turn_away()
+        elif self._receive is None:
+            self._add_io_state(_READ)
+        elif not self._is_paused:
+            self.resume_reading()
+
+    def _turn_away(self) -> None:
+        """Listen for nothing to read: an event that nobody acts on would be told again at once."""
+        if self._state is not None and self._state & _READ:
+            self._state &= ~_READ
+            contextvars.Context().run(self.io_loop.update_handler, self.socket, self._state)
+
+    def _add_io_state(self, state: int) -> None:
+        if not (self._is_deaf and state == _READ):
+            super()._add_io_state(state)
+
+    def _handle_events(self, fd: Any, events: int) -> None:
+        super()._handle_events(fd, events)
+        if self._is_deaf and not self._closed:
+            self._turn_away()

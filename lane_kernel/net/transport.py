@@ -21,7 +21,7 @@ from lane_kernel.net.stream import ConnectionLostError, RecordedStream, unmask
 from lane_kernel.sides import Side
 from lane_kernel.wire.connection import Closed, ConnectionStateError, Event, Failed, Pong, State, WebSocketConnection
 from lane_kernel.wire.deflate import DeflateParameters
-from lane_kernel.wire.frames import CloseCode, Frame, Opcode
+from lane_kernel.wire.frames import CloseCode, Frame, Opcode, split_frames
 from lane_kernel.wire.messages import Message
 from lane_kernel.wire.policy import POLITE, Policy
 from lane_kernel.wire.rules import ProtocolError
@@ -217,7 +217,16 @@ class FrameTransport:
             stream.close(exc_info=error)
             return
         with contextlib.suppress(ConnectionLostError):  # `_ended` is told
+            self._send_frames(data)
+
+    def _send_frames(self, data: bytes) -> None:
+        """Send frames in one write, or each by itself where faults choose among them."""
+        stream = self._stream
+        if stream.interposed is None:
             stream.send(data)
+        else:
+            for frame in split_frames(data):
+                stream.send(frame)
 
     def _tell(self, error: LaneError) -> None:
         if self._on_failure is not None:
@@ -410,7 +419,10 @@ class FrameTransport:
             if self._stream.closed():
                 raise self._lost() from None
             raise
-        self._stream.send(data)
+        if fragment_size is None:
+            self._stream.send(data)
+        else:
+            self._send_frames(data)
 
     def offer(self, data: bytes) -> bool:
         """Send the bytes of whole frames at once, where nothing waits for this peer; answer whether they went."""
@@ -519,6 +531,7 @@ class FrameTransport:
             self._connection.close(code, reason)
             self.closed_first = self.closed_first or self.side
             self._answer(self._connection.data_to_send())
+            self._stream.faults.finish()
         if self._liveness is not None:
             self._liveness.stop()
         self._stream.end_joining()

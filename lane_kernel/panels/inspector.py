@@ -8,7 +8,7 @@ from lane_kernel.net.home import Home
 from lane_kernel.panels.base import Panel, PanelError
 from lane_kernel.panels.still import Still, inspector_html
 from lane_kernel.sides import Direction, Side
-from lane_kernel.timeline import Entry, EntryKind, Timeline, dissect
+from lane_kernel.timeline import Entry, EntryKind, Meant, Timeline, dissect
 from lane_kernel.wire.frames import describe_frame
 from lane_kernel.wire.rules import Finding
 from lane_kernel.wire.spans import Field
@@ -95,9 +95,11 @@ def entry_content(entry: Entry) -> tuple[dict[str, Any], list[bytes]]:
         entry: The entry.
 
     Returns:
-        The message, and the bytes of each end that has them.
+        The message, and the bytes of each end that has them; of a fault, those that were meant and those that it left.
     """
     entry = entry.redacted()
+    if isinstance(entry.detail, Meant):
+        return _fault_content(entry, entry.detail)
     base = 0 if entry.span is None else entry.span.start
     length = 0 if entry.span is None else len(entry.span)
     data, peer = entry.data, entry.peer_data
@@ -127,6 +129,36 @@ def entry_content(entry: Entry) -> tuple[dict[str, Any], list[bytes]]:
         "same": peer == data,
     }
     return content, buffers or [b""]
+
+
+def _fault_content(entry: Entry, meant: Meant) -> tuple[dict[str, Any], list[bytes]]:
+    base, length = meant.span.start, len(meant.span)
+    data, left = entry.data, entry.left or b""
+    fields = entry.fields
+    sides: list[dict[str, Any]] = [{"label": "as it was meant", "fields": None}]
+    buffers = [data[:SHOWN_BYTES]]
+    if left != data:
+        sides.append(
+            {
+                "label": "as the fault left it",
+                "fields": _fields(meant.fields(left), base),
+                "length": meant.length_left,
+                "empty": "Nothing was left to be sent.",
+            }
+        )
+        buffers.append(left[:SHOWN_BYTES])
+    content = {
+        "title": _title(entry),
+        "detail": _detail(entry, length),
+        "length": length,
+        "base": base,
+        "fields": _fields(fields, base),
+        "more_fields": max(0, len(fields) - SHOWN_FIELDS),
+        "findings": [],
+        "sides": sides,
+        "same": left == data,
+    }
+    return content, buffers
 
 
 def bytes_content(data: bytes) -> tuple[dict[str, Any], list[bytes]]:
@@ -173,7 +205,8 @@ def _title(entry: Entry) -> str:
         parts.append(f"connection {entry.connection.number}")
     if entry.direction is not None:
         parts.append("client ──► server" if entry.direction is Direction.TO_SERVER else "client ◄── server")
-    parts.append(_clip(entry.what))
+    what = "; ".join(entry.detail.done) if isinstance(entry.detail, Meant) else entry.what
+    parts.append(_clip(what))
     return " · ".join(parts)
 
 
@@ -184,6 +217,8 @@ def _detail(entry: Entry, length: int) -> str:
         return f"{when} · its bytes had to make room for newer ones"
     if not length or entry.span is None:
         return when
+    if isinstance(entry.detail, Meant):
+        return f"{when} · {_count(length)} meant for byte {entry.span.start:,} of its direction"
     return f"{when} · {_count(length)} from byte {entry.span.start:,} of its direction"
 
 

@@ -12,7 +12,7 @@ from weakref import WeakSet
 
 from IPython.display import DisplayHandle, display
 
-from lane_kernel.timeline import Entry, EntryKind, Timeline, dissect
+from lane_kernel.timeline import Entry, EntryKind, Meant, Timeline, dissect
 from lane_kernel.wire.rules import Finding
 from lane_kernel.wire.spans import Field
 
@@ -121,6 +121,8 @@ def inspector_html(shown: Entry | bytes | None) -> str:
     if shown.direction is not None:
         told += f", {shown.direction.value}"
     shown = shown.redacted()
+    if isinstance(shown.detail, Meant):
+        told += ": the bytes that were meant"
     return _bytes_html(f"{shown.index} {shown.what}", told, shown.data, base, list(shown.fields), list(shown.findings))
 
 

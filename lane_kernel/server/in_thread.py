@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import contextlib
 import threading
 from concurrent.futures import Future
 from types import TracebackType
 
 from lane_kernel.errors import LaneError
+from lane_kernel.net.home import Home
 from lane_kernel.server.server import STOP_TIMEOUT, Server, servers
 
 START_TIMEOUT = 10.0
@@ -36,6 +38,9 @@ class InThread:
     def __init__(self, server: Server) -> None:
         """Start the thread, and wait until its server listens."""
         self.server = server
+        self._timeout = STOP_TIMEOUT
+        self._home: Home | None = None
+        self._end = asyncio.Event()
         self._started: Future[None] = Future()
         # A daemon, so that what does not end cannot keep the interpreter from it.
         self._thread = threading.Thread(target=self._run, name=f"server {server.name}", daemon=True)
@@ -57,8 +62,8 @@ class InThread:
 
     async def _serve(self) -> None:
         """Serve until the server has stopped, by whomever."""
-        stopped = asyncio.Event()
-        self.server.when_stopped(stopped.set)
+        self._home = home = Home.here()
+        self.server.when_stopped(self._end.set)
         try:
             await self.server.start()
         except BaseException as error:  # noqa: BLE001 - raised again on the thread that waits for the start
@@ -66,9 +71,10 @@ class InThread:
             return
         if self._started.set_running_or_notify_cancel():
             self._started.set_result(None)
-        else:
-            await self.server.stop()
-        await stopped.wait()
+            await self._end.wait()
+        # Else it has been started elsewhere since.
+        if self.server.home is not None and self.server.home.loop is home.loop:
+            await self.server.stop(self._timeout)
 
     @property
     def is_alive(self) -> bool:
@@ -84,11 +90,10 @@ class InThread:
         Raises:
             ThreadError: The thread did not end.
         """
-        home = self.server.home
-        is_mine = home is not None and home.thread_id == self._thread.ident
-        # Where it does not run any more, its loop is about to end by itself.
-        if home is not None and is_mine and self.server.running and self._thread.is_alive():
-            home.start(self.server.stop(timeout))
+        self._timeout = timeout
+        if self._home is not None:
+            with contextlib.suppress(RuntimeError):  # its loop has closed this very moment
+                self._home.call(self._end.set)
         self._thread.join(timeout + _MARGIN)
         if self._thread.is_alive():
             seconds = timeout + _MARGIN

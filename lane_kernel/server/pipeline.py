@@ -64,9 +64,24 @@ class Exchange:
         self.kind: RouteKind | None = None
         self._server = server
         self._at: Route | Hook | None = None
+        self._pattern: str | None = None
         self._successor: Run | None = None
         self._turn: asyncio.Future[None] | None = None
         self._ending = False
+        self.apply_faults()
+
+    def apply_faults(self, *, is_released: bool = False) -> None:
+        """Put what is sent from now on under the faults that the server has for it.
+
+        Args:
+            is_released: Whether what is held goes at once where there are none.
+        """
+        self.stream.recorded.faults.inherit(self._server.faults.of(self._pattern), is_released=is_released)
+
+    def _serve_route(self, pattern: str | None) -> None:
+        """Say whose response, events or frames are sent from now on."""
+        self._pattern = pattern
+        self.apply_faults()
 
     async def serve(self) -> None:
         """Serve requests until the connection ends."""
@@ -76,6 +91,7 @@ class Exchange:
                 await self._handle(ctx)
                 if not stream.is_keep_alive(ctx.request.is_enable_keep_alive):
                     break
+            await stream.settle()
         except PEER_LEFT as error:
             self._server.log.add("info", str(error), connection=stream.connection)
         finally:
@@ -118,6 +134,7 @@ class Exchange:
 
     async def _handle(self, ctx: Context) -> None:
         server, stream = self._server, self.stream
+        self._serve_route(None)
         why = refusal(ctx.request, server.allowed_hosts, server.allowed_origins)
         if why is not None:
             server.log.add("warning", f"403: {why}", connection=stream.connection)
@@ -170,6 +187,7 @@ class Exchange:
     async def _run_route(self, route: Route, ctx: Context) -> Status:
         self._at = self.route = route
         self.kind = route.kind
+        self._serve_route(route.pattern)
         route.hits += 1
         route.open += 1
         self._server.touch()
@@ -216,7 +234,8 @@ class Exchange:
     async def _contained(self, handler: Awaitable[Status]) -> Status:
         """Await a handler; what would end the kernel, or end the handler unseen, becomes a failure of its own."""
         try:
-            return await handler
+            with self._server.watching.handling(self.route, self.stream.connection):
+                return await handler
         except asyncio.CancelledError as error:
             if self._ending:
                 raise

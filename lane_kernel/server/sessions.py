@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from lane_kernel.broadcast import BroadcastError, BroadcastMap, Channel, FellBehindError, Overflow, Subscription
 from lane_kernel.capture import Connection
+from lane_kernel.net.faults import Faults
 from lane_kernel.net.home import Home, Repeating
 from lane_kernel.net.session import WebSocketSession
 from lane_kernel.net.transport import FrameTransport
@@ -109,9 +110,10 @@ class Events:
             self._beating.stop()
 
     def _beat(self) -> None:
-        if self._stream.bytes_sent == self._beaten and self.is_open and not self._stream.recorded.writing():
-            self._stream.recorded.send(encode_event(comment=""))
-        self._beaten = self._stream.bytes_sent
+        recorded = self._stream.recorded
+        if recorded.meant == self._beaten and self.is_open and not recorded.writing():
+            recorded.send(encode_event(comment=""))
+        self._beaten = recorded.meant
 
     @property
     def request(self) -> Request:
@@ -122,6 +124,15 @@ class Events:
     def connection(self) -> Connection:
         """The connection as the capture knows it."""
         return self._stream.connection
+
+    @property
+    def faults(self) -> Faults | None:
+        """The faults of this connection alone; None where those of its route or server hold."""
+        return self._stream.faults
+
+    @faults.setter
+    def faults(self, faults: Faults | None) -> None:
+        self._stream.faults = faults
 
     @property
     def last_event_id(self) -> str:

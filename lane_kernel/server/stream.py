@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 from lane_kernel.capture import Connection
 from lane_kernel.errors import LaneError
 from lane_kernel.net.config import DEFAULT, Config
+from lane_kernel.net.faults import Faults
 from lane_kernel.net.heads import RequestError, read_body, read_request_head
 from lane_kernel.net.stream import ConnectionLostError, RecordedStream, StreamClosedError
 from lane_kernel.net.transport import FrameTransport
@@ -18,8 +19,8 @@ from lane_kernel.server.context import Data, Request, Response, as_bytes
 from lane_kernel.server.sessions import Report, WebSocket, no_report
 from lane_kernel.sides import Side
 from lane_kernel.wire.deflate import DeflateParameters
-from lane_kernel.wire.frames import Frame, Opcode
-from lane_kernel.wire.handshake import Agreement, agree
+from lane_kernel.wire.frames import Frame, Opcode, decode_header, payload_of
+from lane_kernel.wire.handshake import Agreement, accept_key, agree
 from lane_kernel.wire.messages import TEXT_ERRORS, Message
 from lane_kernel.wire.policy import POLITE, Policy
 from lane_kernel.wire.utf8 import first_wrong_byte
@@ -81,6 +82,34 @@ class WebSocketFrame:
             Frame(opcode if index == 0 else Opcode.CONTINUATION, part, fin=index == last).encode()
             for index, part in enumerate(parts)
         ]
+
+    @staticmethod
+    def decode_ws_frame(data: bytes) -> tuple[Frame, int] | None:
+        """Decode the frame that bytes begin with, masked or not; no rule is judged.
+
+        Args:
+            data: Bytes of one direction of a connection.
+
+        Returns:
+            The frame with its payload data unmasked, and how many bytes it takes; None where it is not whole.
+
+        Source: RFC 6455 §5.2.
+        """
+        header = decode_header(data)
+        if header is None or len(data) < (stop := header.size + header.length):
+            return None
+        rsv1, rsv2, rsv3 = (bool(header.rsv & bit) for bit in (4, 2, 1))
+        frame = Frame(header.opcode, payload_of(data), header.fin, rsv1, rsv2, rsv3, header.masking_key)
+        is_shortest = frame.header.length_bits == header.length_bits
+        return frame if is_shortest else replace(frame, length_bits=header.length_bits), stop
+
+    @staticmethod
+    def generate_accept_key(key: str) -> str:
+        """Derive Sec-WebSocket-Accept from Sec-WebSocket-Key.
+
+        Source: RFC 6455 §4.2.2, item 5.4.
+        """
+        return accept_key(key)
 
 
 def _split(payload: bytes, *, whole_characters: bool) -> Iterable[bytes]:
@@ -157,6 +186,15 @@ class Stream:
         return self._stream.record
 
     @property
+    def faults(self) -> Faults | None:
+        """The faults of this connection alone; None where those of its route or server hold."""
+        return self._stream.faults.own
+
+    @faults.setter
+    def faults(self, faults: Faults | None) -> None:
+        self._stream.faults.set(faults)
+
+    @property
     def gone(self) -> asyncio.Future[None]:
         """Done when the socket is closed, by either end."""
         return self._gone
@@ -182,12 +220,12 @@ class Stream:
     def begin_request(self) -> None:
         """Forget what was said of the request before."""
         self._closed = False
-        self._sent_before = self.bytes_sent
+        self._sent_before = self._stream.meant
 
     @property
     def has_sent(self) -> bool:
         """Whether anything has been sent since this request began."""
-        return self.bytes_sent > self._sent_before or self._stream.writing()
+        return self._stream.meant > self._sent_before
 
     @property
     def bytes_sent(self) -> int:
@@ -235,6 +273,10 @@ class Stream:
         if self._stream.closed():
             raise self._stream.lost()
         await self._stream.flush(self.config.send_timeout)
+
+    async def settle(self) -> None:
+        """Wait until what faults hold back has gone, before the connection ends."""
+        await self._stream.settle(self.config.close_timeout)
 
     async def try_send(self, data: Data) -> bool:
         """Send bytes as they are; answer whether the socket took them.

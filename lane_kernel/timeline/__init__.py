@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from lane_kernel.timeline.dissect import Dissected, dissect
 from lane_kernel.timeline.entries import Entry, EntryKind
+from lane_kernel.timeline.faults import Meant
 from lane_kernel.timeline.timeline import Timeline
 
-__all__ = ["Dissected", "Entry", "EntryKind", "Timeline", "dissect"]
+__all__ = ["Dissected", "Entry", "EntryKind", "Meant", "Timeline", "dissect"]

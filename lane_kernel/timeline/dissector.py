@@ -12,6 +12,7 @@ from collections.abc import Iterator
 
 from lane_kernel.sides import Direction, Side
 from lane_kernel.timeline.conversation import Conversation
+from lane_kernel.timeline.faults import Speech
 from lane_kernel.timeline.readers import (
     ChunkedReader,
     EventReader,
@@ -100,6 +101,17 @@ class ConnectionDissector:
         """Say who ended the connection, after `finish`; answer what was found missing."""
         self._tell_time(time_ns)
         return () if self._conversation is None else self._conversation.end(ended_by)
+
+    def speech(self, way: Direction) -> Speech:
+        """What a direction speaks now."""
+        match self._readers[way]:
+            case FrameReader():
+                return Speech.FRAMES
+            case EventReader():
+                return Speech.EVENTS
+            case HeadReader():
+                return Speech.HEADS
+        return Speech.OTHER
 
     def _tell_time(self, time_ns: int) -> None:
         self._now_ns = time_ns

@@ -7,6 +7,7 @@ from enum import Enum
 
 from lane_kernel.capture import Connection, Note, Store
 from lane_kernel.sides import Direction
+from lane_kernel.timeline.faults import Meant, Speech
 from lane_kernel.timeline.readers import CHUNKED, CUT_CHUNKED, FRAMING, Unfinished
 from lane_kernel.wire.eventstream import Block, Event
 from lane_kernel.wire.eventstream_fields import describe_block
@@ -43,6 +44,8 @@ class EntryKind(Enum):
     COMMENT = "comment"
     LOG = "log"
     CLOSE = "close"
+    BLOCKED = "blocked"
+    FAULT = "fault"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -56,7 +59,8 @@ class Entry:
         connection: The connection, as the observing end recorded it; None for a log line that belongs to none.
         direction: Which way it travelled; None where it is not bytes.
         time_ns: When its last byte crossed the socket, in nanoseconds since the store began.
-        span: Its bytes in its direction's stream; None where it is not bytes.
+        span: Its bytes in its direction's stream, and for a fault where they would have stood; None where it is not
+            bytes.
         detail: What the dissector kept of it.
         seen: The findings of its place in the conversation.
         is_redacted: Whether cookies and credentials are overwritten in its bytes and fields.
@@ -78,6 +82,8 @@ class Entry:
         return replace(self, is_redacted=True)
 
     def _read(self, connection: Connection | None, limit: int | None = None) -> bytes | None:
+        if isinstance(self.detail, Meant):
+            return self.detail.data[:limit] if connection is self.connection else None
         if self.span is None or self.direction is None or connection is None:
             return None
         stop = self.span.stop if limit is None else min(self.span.stop, self.span.start + limit)
@@ -85,12 +91,22 @@ class Entry:
 
     @property
     def data(self) -> bytes:
-        """Its raw bytes, as the observing end saw them; empty where it is not bytes or they are forgotten."""
+        """Its raw bytes, as the observing end saw them, and for a fault the first of those that were meant.
+
+        Empty where it is not bytes or they are forgotten.
+        """
         return self._show(self._read(self.connection)) or b""
 
     def _show(self, data: bytes | None) -> bytes | None:
         is_head = self.kind in (EntryKind.REQUEST, EntryKind.RESPONSE)
+        if isinstance(self.detail, Meant):
+            is_head = self.detail.speech is Speech.HEADS
         return redact_head(data) if data and self.is_redacted and is_head else data
+
+    @property
+    def left(self) -> bytes | None:
+        """What a fault left to be written of the bytes that were meant, the first of it; None for anything else."""
+        return self._show(self.detail.left) if isinstance(self.detail, Meant) else None
 
     @property
     def peer_data(self) -> bytes | None:
@@ -142,7 +158,9 @@ class Entry:
     def glance(self) -> tuple[str, str]:
         """Answer `what` and `preview` with one look at the bytes."""
         if self.kind is EntryKind.FRAME:
-            return self._glance_frame()
+            return _glance_frame(self._read(self.connection, _PEEK) or b"", self.detail)
+        if isinstance(self.detail, Meant):
+            return _printable(self.detail.note.text), self._glance_meant(self.detail)
         if isinstance(self.detail, Block):
             return _glance_block(self.detail)
         if isinstance(self.detail, Note):
@@ -153,26 +171,13 @@ class Entry:
             return what, _printable((self._read(self.connection, _PEEK) or b"").decode(errors="replace"))
         return what, ""
 
-    def _glance_frame(self) -> tuple[str, str]:
-        raw = self._read(self.connection, _PEEK) or b""
-        header = decode_header(raw)
-        if header is None:
-            return "frame, its bytes forgotten", ""
-        marks = [opcode_name(header.opcode)]
-        marks += ["FIN"] if header.fin else []
-        marks += [f"RSV{n}" for n in (1, 2, 3) if header.rsv & 8 >> n] if header.rsv else []
-        marks += ["M"] if header.masking_key is not None else []
-        payload = payload_of(raw)
-        if isinstance(self.detail, int) and header.rsv & self.detail:
-            shown = f"compressed: {payload[: PREVIEW // 4].hex(' ')}"
-        elif header.opcode == Opcode.CLOSE and len(payload) >= 2:
-            code = int.from_bytes(payload[:2], "big")
-            shown = f"{code} {payload[2:].decode(errors='replace') or close_code_name(code)}"
-        elif header.opcode in (Opcode.BINARY, Opcode.CLOSE):
-            shown = payload[: PREVIEW // 3].hex(" ")
-        else:
-            shown = payload.decode(errors="replace")
-        return " ".join(marks), _printable(shown)
+    def _glance_meant(self, meant: Meant) -> str:
+        raw = meant.data[:_PEEK]
+        if meant.speech is Speech.FRAMES and decode_header(raw) is not None:
+            return _printable(" ".join(_glance_frame(raw, None)))
+        if meant.speech is Speech.HEADS:
+            raw = raw.partition(b"\r\n")[0]  # what follows may be secret
+        return _printable(raw.decode(errors="replace"))
 
     @property
     def fields(self) -> tuple[Field, ...]:
@@ -182,6 +187,8 @@ class Entry:
         start = self.span.start
         if self.kind is EntryKind.FRAME:
             return describe_frame(data, start)
+        if isinstance(self.detail, Meant):
+            return self.detail.fields(data)
         if self.kind in (EntryKind.REQUEST, EntryKind.RESPONSE):
             return describe_head(data, start)
         if isinstance(self.detail, Block):
@@ -220,6 +227,27 @@ class Entry:
 
     def __repr__(self) -> str:
         return f"<Entry {' '.join(str(self).split())}>"
+
+
+def _glance_frame(raw: bytes, detail: object) -> tuple[str, str]:
+    header = decode_header(raw)
+    if header is None:
+        return "frame, its bytes forgotten", ""
+    marks = [opcode_name(header.opcode)]
+    marks += ["FIN"] if header.fin else []
+    marks += [f"RSV{n}" for n in (1, 2, 3) if header.rsv & 8 >> n] if header.rsv else []
+    marks += ["M"] if header.masking_key is not None else []
+    payload = payload_of(raw)
+    if isinstance(detail, int) and header.rsv & detail:
+        shown = f"compressed: {payload[: PREVIEW // 4].hex(' ')}"
+    elif header.opcode == Opcode.CLOSE and len(payload) >= 2:
+        code = int.from_bytes(payload[:2], "big")
+        shown = f"{code} {payload[2:].decode(errors='replace') or close_code_name(code)}"
+    elif header.opcode in (Opcode.BINARY, Opcode.CLOSE):
+        shown = payload[: PREVIEW // 3].hex(" ")
+    else:
+        shown = payload.decode(errors="replace")
+    return " ".join(marks), _printable(shown)
 
 
 def _glance_block(block: Block) -> tuple[str, str]:

@@ -11,12 +11,19 @@ from lane_kernel.capture import Chunk, Connection, Note, NoteKind, Record, Store
 from lane_kernel.sides import Direction
 from lane_kernel.timeline.dissector import ConnectionDissector
 from lane_kernel.timeline.entries import Entry, EntryKind
+from lane_kernel.timeline.faults import Meant
 from lane_kernel.timeline.readers import Kind, Row
 from lane_kernel.wire.rules import Finding
 from lane_kernel.wire.spans import Span
 
 _KINDS = tuple(EntryKind)
-_NOTE_KINDS = {NoteKind.OPENED: Kind.CONNECTION, NoteKind.CLOSED: Kind.CLOSE, NoteKind.LOG: Kind.LOG}
+_NOTE_KINDS = {
+    NoteKind.OPENED: Kind.CONNECTION,
+    NoteKind.CLOSED: Kind.CLOSE,
+    NoteKind.LOG: Kind.LOG,
+    NoteKind.BLOCKED: Kind.BLOCKED,
+    NoteKind.FAULT: Kind.FAULT,
+}
 _WAYS = (Direction.TO_SERVER, Direction.TO_CLIENT)
 _SHOWN = 40
 
@@ -101,7 +108,10 @@ class Timeline:
             if missing := dissector.end(record.time_ns, record.detail.get("by")):
                 self._findings[len(self._kinds)] = missing
             del self._dissectors[number]
-        self._note(record, number)
+        if record.kind is NoteKind.FAULT and (way := record.detail.get("direction")) is not None:
+            self._fault(Meant(record, dissector.speech(way)), way, number)
+        else:
+            self._note(record, number)
 
     def _add(self, rows: Iterable[Row], number: int, time_ns: int) -> None:
         for kind, direction, start, stop, detail, findings in rows:
@@ -114,6 +124,11 @@ class Timeline:
     def _note(self, note: Note, number: int) -> None:
         self._details[len(self._kinds)] = note
         self._append(_NOTE_KINDS[note.kind], number, 0, 0, 0, note.time_ns)
+
+    def _fault(self, meant: Meant, way: Direction, number: int) -> None:
+        self._details[len(self._kinds)] = meant
+        span = meant.span
+        self._append(Kind.FAULT, number, 1 + (way is Direction.TO_CLIENT), span.start, span.stop, meant.note.time_ns)
 
     def _append(self, kind: Kind, number: int, way: int, start: int, stop: int, time_ns: int) -> None:
         self._kinds.append(kind)

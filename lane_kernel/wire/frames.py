@@ -435,6 +435,21 @@ def payload_of(data: bytes) -> bytes:
     return b"" if header is None else _payload(data, header)
 
 
+def split_frames(data: bytes) -> Iterator[bytes]:
+    """Yield the frames of a byte string, each with its header; what is no whole frame comes last, as it is.
+
+    Args:
+        data: Frames, one after the other.
+    """
+    position = 0
+    while (header := decode_header(data, position)) is not None:
+        stop = position + header.size + header.length
+        yield data[position:stop]
+        position = stop
+    if position < len(data):
+        yield data[position:]
+
+
 def describe_frame(data: bytes, offset: int = 0) -> tuple[Field, ...]:
     """Name every bit of the frame that data begins with.
 

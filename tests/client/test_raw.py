@@ -8,6 +8,7 @@ import pytest
 
 from lane_kernel.capture import Chunk, Store
 from lane_kernel.client import ReceiveError, connect_raw
+from lane_kernel.client import raw as raw_module
 from lane_kernel.net.dial import DialError
 from lane_kernel.net.stream import ConnectionLostError
 from lane_kernel.sides import Direction
@@ -105,6 +106,26 @@ async def test_an_end_too_early_says_what_came() -> None:
         with pytest.raises(ReceiveError, match=r"before b'\\r\\n' came"):
             await raw.receive_until(b"\r\n")
         assert await raw.receive() == b"one"
+
+
+async def test_what_is_kept_for_a_mark_has_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(raw_module, "MAX_HELD", 100_000)
+    async with peer(saying(b"x" * 300_000)) as port, connect_raw(f"http://127.0.0.1:{port}", store=Store()) as raw:
+        with pytest.raises(ReceiveError, match="did not come within 100,000 bytes"):
+            await raw.receive_until(b"y")
+        for _ in range(2):
+            assert await raw.receive(100_000) == b"x" * 100_000
+        raw.end_writing()
+        assert len(await raw.receive_all()) == 100_000
+
+
+async def test_nothing_is_a_piece_too() -> None:
+    async with peer(saying()) as port:
+        raw = await connect_raw(f"http://127.0.0.1:{port}", store=Store())
+        await raw.send(b"")
+        await raw.close()
+        with pytest.raises(ConnectionLostError):
+            await raw.send(b"")
 
 
 async def test_close_ends_a_wait_and_leaves_no_task() -> None:

@@ -9,7 +9,6 @@ import ssl
 import struct
 import time
 from pathlib import Path
-from typing import ClassVar
 
 import pytest
 
@@ -185,28 +184,6 @@ async def test_a_handler_that_blocks_between_its_writes_is_not_joined() -> None:
     stream.send(b"b")
     assert sent_chunks(stream) == [b"a", b"b"]
     stream.close()
-    peer.close()
-
-
-async def test_what_is_interposed_sees_all_that_is_meant_and_says_what_is_written() -> None:
-    stream, peer = await pair()
-
-    class Doubler:
-        meant: ClassVar[list[bytes]] = []
-
-        def send(self, data: bytes) -> None:
-            self.meant.append(data)
-            stream.put(data)
-            stream.put(data)
-
-    stream.interposed = Doubler()
-    stream.send(b"a")
-    stream.send(b"b")
-    assert Doubler.meant == [b"a", b"b"]
-    assert sent_chunks(stream) == [b"a", b"a", b"b", b"b"]
-    stream.close()
-    with pytest.raises(ConnectionLostError):
-        stream.put(b"c")
     peer.close()
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from lane_kernel.capture import Store
+from lane_kernel.capture import Connection, NoteKind, Store
 from lane_kernel.sides import Direction, Side
 from lane_kernel.timeline import Entry, Timeline
 from lane_kernel.wire.eventstream import encode_event
@@ -50,6 +50,25 @@ def add_events(store: Store, count: int) -> None:
     for number in range(count):
         retry = 3000 if number == 0 else None
         store.append(server, Direction.TO_CLIENT, encode_event(f"grüße {number}", event="tick", id=number, retry=retry))
+
+
+def add_fault(store: Store, connection: Connection, meant: bytes, left: bytes, *done: str) -> None:
+    """A note of what a fault did to what the server meant to send, as `net.faulty` writes it."""
+    way = connection.side.outgoing
+    offset = store.length(connection, way)
+    store.note(
+        NoteKind.FAULT,
+        connection,
+        f"fault: {'; '.join(done)}",
+        done=done,
+        direction=way,
+        offset=offset,
+        number=1,
+        length=len(meant),
+        meant=meant,
+        left=left,
+        length_left=len(left),
+    )
 
 
 def entries_at_fixed_times(store: Store) -> list[Entry]:

@@ -6,9 +6,9 @@ from lane_kernel.capture import Store
 from lane_kernel.panels import Inspector
 from lane_kernel.panels.inspector import SHOWN_BYTES, SHOWN_FIELDS, bytes_content, entry_content
 from lane_kernel.sides import Direction, Side
-from lane_kernel.timeline import EntryKind, Timeline
+from lane_kernel.timeline import Entry, EntryKind, Timeline
 from lane_kernel.wire.frames import Frame, Opcode
-from tests.panels.conversation import REQUEST, RESPONSE, add_events, echo_store, masked
+from tests.panels.conversation import REQUEST, RESPONSE, add_events, add_fault, echo_store, masked
 from tests.panels.messages import Page
 
 
@@ -118,3 +118,40 @@ def test_what_lets_others_in_is_overwritten() -> None:
     content, buffers = entry_content(Timeline(store)[1])
     assert "secret" not in str(content)
     assert buffers == [head.replace(b"secret=1", b"********")]
+
+
+def faulted(meant: bytes, left: bytes, *done: str) -> Entry:
+    """The entry of a fault after a WebSocket's only message was echoed."""
+    store = echo_store("Hello")
+    add_fault(store, store.connection(1), meant, left, *done)
+    return Timeline(store)[-1]
+
+
+def test_a_fault_shows_what_was_meant_beside_what_was_done() -> None:
+    meant = Frame(Opcode.TEXT, b"Hello").encode()
+    left = meant[:-1] + b"\x90"
+    entry = faulted(meant, left, "corrupt byte 6: 6f → 90", "delay 1 s")
+    content, buffers = entry_content(entry)
+    assert buffers == [meant, left]
+    assert content["title"] == "fault 5 · connection 1 · client ◄── server · corrupt byte 6: 6f → 90; delay 1 s"
+    assert content["detail"].endswith(f"7 bytes meant for byte {len(RESPONSE) + 7:,} of its direction")
+    assert [side["label"] for side in content["sides"]] == ["as it was meant", "as the fault left it"]
+    assert "valid UTF-8" in content["fields"][-1]["meaning"]
+    assert content["sides"][1]["fields"][-1]["text"] == "48 65 6c 6c 90"
+    assert content["same"] is False
+    for fields in (content["fields"], content["sides"][1]["fields"]):
+        assert {at for field in fields for at in range(field["start"], field["stop"])} == set(range(7))
+
+
+def test_of_a_unit_that_was_dropped_nothing_is_left() -> None:
+    content, buffers = entry_content(faulted(Frame(Opcode.TEXT, b"Hello").encode(), b"", "drop"))
+    assert buffers[1] == b""
+    assert content["sides"][1]["length"] == 0
+    assert content["sides"][1]["empty"] == "Nothing was left to be sent."
+
+
+def test_what_was_only_late_has_one_side() -> None:
+    meant = Frame(Opcode.TEXT, b"Hello").encode()
+    content, buffers = entry_content(faulted(meant, meant, "delay 1 s"))
+    assert buffers == [meant]
+    assert content["same"] is True

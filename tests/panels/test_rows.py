@@ -14,7 +14,7 @@ from lane_kernel.panels.rows import KINDS, RECORD, event_cells, pack, timeline_c
 from lane_kernel.sides import Direction
 from lane_kernel.timeline import EntryKind, Timeline
 from lane_kernel.wire.frames import Frame, Opcode
-from tests.panels.conversation import SCRIPT, add_events, echo_store, entries_at_fixed_times
+from tests.panels.conversation import SCRIPT, add_events, add_fault, echo_store, entries_at_fixed_times
 
 FIXTURE = Path(__file__).parents[2] / "lane_kernel/panels/frontend/tests/fixtures/rows.json"
 
@@ -23,6 +23,7 @@ def conversation() -> dict[str, Any]:
     """What both sides must agree on."""
     store = echo_store("Hello", "grüße 🙂", SCRIPT)
     add_events(store, 2)
+    add_fault(store, store.connection(1), Frame(Opcode.TEXT, b"lost").encode(), b"", "drop")
     entries = entries_at_fixed_times(store)
     events = [entry for entry in entries if entry.kind is EntryKind.EVENT]
     cases = {}

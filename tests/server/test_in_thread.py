@@ -109,6 +109,19 @@ async def test_stop_from_the_callers_loop_ends_the_thread() -> None:
     await handle.server.stop()
 
 
+def test_stopping_in_two_ways_at_once_is_one_stop() -> None:
+    for _ in range(20):
+        handle = in_thread(make("twice"))
+        stopping = threading.Thread(target=lambda server: asyncio.run(server.stop()), args=(handle.server,))
+        stopping.start()
+        handle.stop()
+        stopping.join(10)
+        assert not stopping.is_alive()
+        assert not handle.is_alive
+        assert not handle.server.running
+        handle.server.check()
+
+
 async def test_a_server_of_the_same_name_takes_over_from_the_thread() -> None:
     first = in_thread(make("again in a thread"))
     port = first.server.port

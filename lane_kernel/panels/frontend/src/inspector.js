@@ -25,7 +25,8 @@ const LINE = 600;
  * @property {marks.Field[]} fields
  * @property {number} more_fields how many fields are not sent
  * @property {{severity: "note" | "warning" | "error", text: string, clause: string, start: number | null, stop: number | null}[]} findings
- * @property {{label: string, fields: marks.Field[] | null}[]} sides one for each end whose bytes are held
+ * @property {{label: string, fields: marks.Field[] | null, length?: number, empty?: string}[]} sides one for each end whose bytes are
+ *   held; of a fault, what was meant and what was left of it. A side of its own length says it, and what it says where it is empty.
  * @property {boolean} same whether both ends saw the same bytes
  */
 
@@ -150,10 +151,11 @@ class Inspector {
       line.append(hexes, chars);
       lines.append(line);
     }
-    if (shown.length > data.length) {
-      lines.append(h("p", { class: "lane-note" }, `The first ${format.count(data.length)} of ${format.plural(shown.length, "byte")} are shown.`));
+    const { length = shown.length, empty = "No bytes: this is something that happened, not something that was sent." } = shown.sides[this.side];
+    if (length > data.length) {
+      lines.append(h("p", { class: "lane-note" }, `The first ${format.count(data.length)} of ${format.plural(length, "byte")} are shown.`));
     }
-    if (shown.length === 0) lines.append(h("p", { class: "lane-note" }, "No bytes: this is something that happened, not something that was sent."));
+    if (length === 0) lines.append(h("p", { class: "lane-note" }, empty));
     this.bytes.append(lines);
     this.bytes.style.setProperty("--lane-columns", String(this.columns));
   }
@@ -171,7 +173,7 @@ class Inspector {
       this.tree.append(row);
     });
     if (shown.more_fields > 0) this.tree.append(h("p", { class: "lane-note" }, `${format.plural(shown.more_fields, "further field")} not shown.`));
-    if (this.fields.length === 0 && shown.length > 0) this.tree.append(h("p", { class: "lane-note" }, "No fields: these bytes are not dissected."));
+    if (this.fields.length === 0 && data.length > 0) this.tree.append(h("p", { class: "lane-note" }, "No fields: these bytes are not dissected."));
   }
 
   /**

@@ -84,6 +84,20 @@ describe("the inspector", () => {
     clean();
   });
 
+  it("shows what was meant beside what a fault left of it", () => {
+    const { el, model, clean } = shown();
+    const data = new DataView(Uint8Array.from([0x81, 0x00]).buffer);
+    const left = { label: "as the fault left it", fields: [], length: 0, empty: "Nothing was left to be sent." };
+    const fault = { ...entry, length: 2, fields: [field("FIN", 0, 1, 0, 1)], same: false, sides: [{ label: "as it was meant", fields: null }, left] };
+    model.emit("msg:custom", { type: "entry", entry: fault, hint: "" }, [data, new DataView(new ArrayBuffer(0))]);
+    expect(el.querySelectorAll(".lane-hexes [data-offset]").length).toBe(2);
+    el.querySelectorAll(".lane-tabs button")[1].click();
+    expect(el.querySelector(".lane-bytes").textContent).toBe(left.empty);
+    expect(el.querySelector(".lane-fields").textContent).toBe("");
+    expect(el.querySelector(".lane-tabs").textContent).toContain("≠");
+    clean();
+  });
+
   it("leaves nothing behind", () => {
     const { el, model, clean } = shown();
     clean();
