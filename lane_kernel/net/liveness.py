@@ -145,8 +145,6 @@ class Liveness:
             error = PeerSilentError(f"idle: nothing came for {config.idle_timeout:g} s")
             self._close(CloseCode.GOING_AWAY, error)
             return
-        if self._pong is not None and self._pong.done():
-            self._pong = None
         if self._pong is not None and now >= self._pinged + config.ping_timeout:
             error = PeerSilentError(f"keep-alive: no Pong came within {config.ping_timeout:g} s")
             self._close(CloseCode.INTERNAL_ERROR, error)
@@ -154,4 +152,12 @@ class Liveness:
         if self._pong is None and config.ping_interval is not None and now >= self._pinged + config.ping_interval:
             self._pinged = now
             self._pong = self._ping(os.urandom(4))
+            if self._pong is not None:
+                self._pong.add_done_callback(self._answered, context=contextvars.Context())
         self._plan()
+
+    def _answered(self, pong: asyncio.Future[float | None]) -> None:
+        self._pong = None
+        if pong.result() is not None and self._timer is not None:
+            self._timer.cancel()
+            self._plan()
