@@ -204,6 +204,8 @@ class FrameTransport:
             callback(message)
         except BaseException as error:  # noqa: BLE001 - a person's function; whoever waits in `deliver_to` gets it
             self._callback = None
+            if isinstance(error, StopIteration):
+                error = RuntimeError("the function for messages raised StopIteration")  # no future can hold that
             if self._calling is not None and not self._calling.done():
                 self._calling.set_exception(error)
 
