@@ -67,7 +67,10 @@ if TYPE_CHECKING:
     from lane_kernel.net.faults import FaultsError as FaultsError
     from lane_kernel.net.heads import ResponseError as ResponseError
     from lane_kernel.net.listener import ListenError as ListenError
+    from lane_kernel.net.liveness import PeerSilentError as PeerSilentError
+    from lane_kernel.net.liveness import PongTimeoutError as PongTimeoutError
     from lane_kernel.net.session import ConnectionClosedError as ConnectionClosedError
+    from lane_kernel.net.session import WriteBufferFullError as WriteBufferFullError
     from lane_kernel.net.stream import ConnectionLostError as ConnectionLostError
     from lane_kernel.panels import Composer as Composer
     from lane_kernel.panels import EventLog as EventLog
@@ -237,10 +240,12 @@ _HOMES = {
     "Opcode": "wire.frames",
     "Overflow": "broadcast",
     "PanicData": "server",
+    "PeerSilentError": "net.liveness",
     "Playground": "panels",
     "PointToGroup": "server.groups",
     "PointToPoint": "server.groups",
     "Policy": "wire.policy",
+    "PongTimeoutError": "net.liveness",
     "ProtocolError": "wire.rules",
     "RawConnection": "client",
     "ReadyState": "client",
@@ -270,6 +275,7 @@ _HOMES = {
     "WebSocket": "server",
     "WebSocketFrame": "server",
     "WebSocketGroups": "server.groups",
+    "WriteBufferFullError": "net.session",
     "attribute": "server.attributes",
     "attributes": "server.attributes",
     "check": "course",

@@ -314,7 +314,7 @@ def events_run(handler: Handler) -> Run:
             except Exception:
                 await stream.try_flush()
                 raise
-        await stream.flush()
+        await stream.try_flush()  # a client that has left is no failure of the handler's
         return Status.CONTINUE
 
     return run

@@ -213,7 +213,7 @@ async def test_pings_of_a_peer_that_reads_no_pong_are_not_answered_without_bound
         while True:
             await loop.sock_sendall(peer, ping * 20)
 
-    with pytest.raises(OSError, match="reset|pipe|forcibly"):
+    with pytest.raises(OSError, match=r"reset|pipe|forcibly"):
         await asyncio.wait_for(ping_on(), 5)
     await until(lambda: not server.connections)
     assert any("bytes of Pongs wait for a peer that does not read" in one.text for one in server.log.records)
