@@ -350,3 +350,14 @@ def test_long_messages(size: int, side: Side):
     (failed,) = make(side, max_message=size - 1).receive_data(wire)
     assert isinstance(failed, Failed)
     assert failed.error.rule is rules.MESSAGE_TOO_BIG
+
+
+@SIDES
+def test_a_message_that_is_sent_in_fragments_is_unfinished_until_its_last(side: Side):
+    """RFC 6455 §5.4."""
+    connection = make(side)
+    seen = [connection.is_fragmenting]
+    for frame in (Frame(1, b"a", fin=False), Frame(9), Frame(0, b"b", fin=False), Frame(0, b"c")):
+        connection.send(frame)
+        seen.append(connection.is_fragmenting)
+    assert seen == [False, True, True, True, False]

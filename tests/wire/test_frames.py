@@ -25,6 +25,7 @@ from lane_kernel.wire.frames import (
     judge_frame,
     opcode_name,
     payload_of,
+    split_frames,
 )
 from lane_kernel.wire.spans import Span
 from tests.vectors import frames as vectors
@@ -308,3 +309,9 @@ def test_any_bytes_are_described(data: bytes, offset: int, sender: Side):
     for finding in judge_frame(data, sender, offset):
         assert offset <= finding.span.start < finding.span.stop <= offset + size
         assert str(finding).endswith(f"({finding.clause}: {finding.rule.text})")
+
+
+@pytest.mark.parametrize("rest", [b"", b"\x82", b"\x82\x05cut"])
+def test_frames_are_split_and_what_is_no_whole_frame_comes_last(rest: bytes):
+    frames = [Frame(1, b"a").encode(), Frame(2, b"x" * 200, masking_key=b"abcd").encode(), Frame(9).encode()]
+    assert list(split_frames(b"".join(frames) + rest)) == frames + [rest] * bool(rest)
