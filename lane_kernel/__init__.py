@@ -118,6 +118,7 @@ if TYPE_CHECKING:
     from lane_kernel.server.attributes import is_http1_1_version as is_http1_1_version
     from lane_kernel.server.attributes import is_http2_version as is_http2_version
     from lane_kernel.server.attributes import is_http3_version as is_http3_version
+    from lane_kernel.server.attributes import is_http_version as is_http_version
     from lane_kernel.server.attributes import is_options_method as is_options_method
     from lane_kernel.server.attributes import is_patch_method as is_patch_method
     from lane_kernel.server.attributes import is_post_method as is_post_method
@@ -294,6 +295,7 @@ _HOMES = {
     "is_http1_1_version": "server.attributes",
     "is_http2_version": "server.attributes",
     "is_http3_version": "server.attributes",
+    "is_http_version": "server.attributes",
     "is_options_method": "server.attributes",
     "is_patch_method": "server.attributes",
     "is_post_method": "server.attributes",

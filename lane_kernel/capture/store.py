@@ -56,6 +56,7 @@ class NoteKind(Enum):
     OPENED = "opened"
     CLOSED = "closed"
     LOG = "log"
+    BLOCKED = "blocked"
     FAULT = "fault"
 
 

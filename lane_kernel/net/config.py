@@ -45,6 +45,7 @@ class Config:
         heartbeat: Between comments on an event stream that nothing else is sent on; None for none. WHATWG HTML §9.2.7
             advises 15 s, so that proxies do not end it.
         max_connections: Open connections of a server: 503.
+        blocked_after: The loop may be blocked so long without a word in the handlers' log.
     """
 
     max_head: int = 32 * 1024
@@ -66,6 +67,7 @@ class Config:
     close_timeout: float = 5.0
     heartbeat: float | None = 15.0
     max_connections: int = 4096
+    blocked_after: float = 0.05
 
     def __post_init__(self) -> None:
         """Refuse what is no bound.

@@ -10,13 +10,15 @@ import asyncio
 import gc
 import threading
 from collections.abc import Callable
+from contextvars import Context
 from typing import Any
 from weakref import WeakKeyDictionary
 
 from lane_kernel.net.home import Home
 
-Report = Callable[[Exception, str], object]
-"""Told of an error and of where it happened, such as "in task refresh()"; called on the loop's thread."""
+Report = Callable[[Exception, str, Context], object]
+"""Told of an error, of where it happened, such as "in task refresh()", and of the context it happened in (an empty one
+where that cannot be told); called on the loop's thread."""
 
 _watches: WeakKeyDictionary[asyncio.AbstractEventLoop, Watch] = WeakKeyDictionary()
 
@@ -72,16 +74,17 @@ class Watch:
             if task.get_loop() is self._home.loop and task.done() and getattr(task, "_log_traceback", False):
                 error = task.exception()
                 if isinstance(error, Exception):
-                    self._tell(error, f"in {_name(task)}")
+                    self._tell(error, f"in {_place(task)}", context_of(task))
 
-    def _tell(self, error: Exception, where: str) -> None:
+    def _tell(self, error: Exception, where: str, context: Context) -> None:
         if self._reports:
-            self._reports[-1](error, where)
+            self._reports[-1](error, where, context)
 
     def _loop_failed(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         error = context.get("exception")
         if isinstance(error, Exception):
-            self._tell(error, f"in {_name(context.get('task') or context.get('future'))}")
+            failed = context.get("task") or context.get("future") or context.get("handle")
+            self._tell(error, f"in {_place(failed)}", context_of(failed))
         if self._loop_before is None:
             loop.default_exception_handler(context)
         else:
@@ -90,11 +93,24 @@ class Watch:
     def _thread_failed(self, failure: threading.ExceptHookArgs) -> None:
         if isinstance(failure.exc_value, Exception):
             name = "a thread" if failure.thread is None else f"thread {failure.thread.name}"
-            self._home.call(self._tell, failure.exc_value, f"in {name}")
+            self._home.call(self._tell, failure.exc_value, f"in {name}", Context())
         self._threads_before(failure)
 
 
-def _name(failed: object) -> str:
-    if isinstance(failed, asyncio.Task):
-        return f"task {getattr(failed.get_coro(), '__qualname__', failed.get_name())}()"
-    return "a callback of the loop"
+def context_of(owner: object) -> Context:
+    """The context that a task or a callback runs in; an empty one where it has none."""
+    if hasattr(owner, "get_context"):
+        found = owner.get_context()
+        return found if isinstance(found, Context) else Context()
+    # Before Python 3.12 the context has no public name; it is the first that the collector sees.
+    return next((held for held in gc.get_referents(owner) if isinstance(held, Context)), Context())
+
+
+def name_of(task: asyncio.Task[Any]) -> str:
+    """What a task runs, such as "refresh()"."""
+    name: str = getattr(task.get_coro(), "__qualname__", task.get_name())
+    return f"{name.rpartition('<locals>.')[2]}()"
+
+
+def _place(failed: object) -> str:
+    return f"task {name_of(failed)}" if isinstance(failed, asyncio.Task) else "a callback of the loop"

@@ -1,4 +1,4 @@
-"""The handlers panel: routes, the editor of one handler, and what the handlers said."""
+"""The handlers panel: routes, the editor of one handler, and what the handlers said and how they failed."""
 
 from __future__ import annotations
 
@@ -32,6 +32,8 @@ _NO_ROUTES = "No routes yet: name one below, write its handler, and press Apply.
 
 class HandlersPanel(Panel):
     """The routes of a server, a Python editor that swaps a handler while connections stay open, and the handlers' log.
+
+    The log has what handlers print, log and raise, the tasks they leave running, and what blocked the loop.
 
     Attributes:
         server: Whose handlers.
@@ -203,6 +205,7 @@ def _record(record: LogRecord) -> dict[str, Any]:
         "text": record.text,
         "line": record.line,
         "traceback": record.traceback,
+        "source": record.source,
     }
 
 

@@ -18,7 +18,7 @@ from lane_kernel.wire.rules import Severity
 RECORD = struct.Struct("<ddIIIIHHHHBBBBI")
 """time_ns, delta_ns, index, connection, length, text's start, four cells' lengths, kind, direction, sign, 0, 0."""
 
-KINDS = ("connection", "request", "response", "body", "frame", "event", "comment", "log", "close", "fault")
+KINDS = ("connection", "request", "response", "body", "frame", "event", "comment", "log", "close", "blocked", "fault")
 """Kinds by their number in a record."""
 
 _KINDS = {EntryKind(name): number for number, name in enumerate(KINDS)}

@@ -1,4 +1,4 @@
-"""The status bar: where the server is, and how much it has seen."""
+"""The status bar: where the server is, how much it has seen, and how long its loop was blocked."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from lane_kernel.errors import LaneError
 from lane_kernel.net.home import Home
 from lane_kernel.panels.base import Panel
 from lane_kernel.server import Server
+from lane_kernel.server.watching import LONG
 
 _POLL = 0.25
 
@@ -51,6 +52,20 @@ class StatusBar(Panel):
             "dropped": store.dropped,
             "size": store.size,
             "budget": store.budget,
+            "blocked": self._blocked(),
+        }
+
+    def _blocked(self) -> dict[str, Any] | None:
+        """How long the server's loop was blocked: by whom the longest time, and whether that is worth a warning."""
+        watch = self.server.watching.loop_watch
+        if watch is None or watch.last is None or watch.longest is None:
+            return None
+        return {
+            "count": watch.count,
+            "last": round(watch.last.seconds, 3),
+            "longest": round(watch.longest.seconds, 3),
+            "by": watch.longest.by,
+            "long": watch.longest.seconds >= LONG,
         }
 
     async def start(self) -> None:

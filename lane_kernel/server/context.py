@@ -155,9 +155,12 @@ class Request:
         """What the body says in JSON.
 
         Raises:
-            ValueError: It is no JSON.
+            ValueError: It is no JSON, or nested deeper than Python reads.
         """
-        return json.loads(self.body)
+        try:
+            return json.loads(self.body)
+        except RecursionError:
+            raise ValueError("nested deeper than Python reads") from None
 
     @property
     def host(self) -> str:

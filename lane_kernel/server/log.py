@@ -28,10 +28,12 @@ class LogRecord:
         time_ns: When, in nanoseconds since the store began.
         route: The route's pattern, or "" where none was reached.
         connection: The connection's number, or None.
-        level: "info", "warning" for what a peer did wrong, "error" for what a handler did.
+        level: "info", "warning" for what a peer did wrong, "error" for what a handler did; "print" for what a handler
+            printed, and the level of what it logged: "debug", "info", "warning" or "error".
         text: The line.
         line: For an error, the line of the handler's source that it came from, where that can be told.
         traceback: For an error, its traceback.
+        source: "stdout" or "stderr" for what was printed, the logger's name for what was logged, else "".
     """
 
     time_ns: int
@@ -41,6 +43,7 @@ class LogRecord:
     text: str
     line: int | None = None
     traceback: str | None = None
+    source: str = ""
 
 
 class HandlersLog:
@@ -72,13 +75,29 @@ class HandlersLog:
         connection: Connection | None = None,
         line: int | None = None,
         details: str | None = None,
+        source: str = "",
+        kind: NoteKind = NoteKind.LOG,
+        brief: str = "",
     ) -> None:
-        """Add a line."""
+        """Add a line.
+
+        Args:
+            level: How grave it is, or "print".
+            text: The line.
+            route: The pattern of the handler's route.
+            connection: The connection it is about.
+            line: The line of the handler's source that it came from.
+            details: The traceback.
+            source: Who says it, where that is not the server.
+            kind: What the note in the capture tells.
+            brief: What the note shows, where that is not the line.
+        """
         number = None if connection is None else connection.number
         with self._lock:
-            self.records.append(LogRecord(self._store.now_ns(), route, number, level, text, line, details))
+            self.records.append(LogRecord(self._store.now_ns(), route, number, level, text, line, details, source))
             self.total += 1
-        self._store.note(NoteKind.LOG, connection, f"log {level}", preview=text, route=route)
+        what = f"log {level}" if kind is NoteKind.LOG else f"loop {kind.value}"
+        self._store.note(kind, connection, what, preview=brief or text, route=route)
 
     def fail(
         self,
@@ -95,11 +114,11 @@ class HandlersLog:
             route: The pattern of the handler's route.
             connection: The connection it served.
             line: The line of the handler's source that it came from.
-            where: Where it happened, where that was in no handler.
+            where: Where it happened, where that was not in the handler itself.
         """
         error.__traceback__ = _without_ours(error.__traceback__)
-        place = "" if connection is None else f", connection {connection.number}"
-        error.add_note(where or f"in the handler of {route or 'no route'}{place}")
+        handler = name_handler(route, connection)
+        error.add_note(f"in {handler}" if where is None else f"{where}, started by {handler}" if route else where)
         self._failures.append(error)
         self.add(
             "error",
@@ -119,6 +138,12 @@ class HandlersLog:
         with self._lock:
             # One by one: a handler may fail meanwhile in its server's own thread.
             return [self._failures.popleft() for _ in range(len(self._failures))]
+
+
+def name_handler(route: str, connection: Connection | None) -> str:
+    """A handler in words: "the handler of /chat, connection 3"."""
+    place = "" if connection is None else f", connection {connection.number}"
+    return f"the handler of {route or 'no route'}{place}"
 
 
 def _without_ours(trace: TracebackType | None) -> TracebackType | None:

@@ -235,7 +235,8 @@ class Exchange:
     async def _contained(self, handler: Awaitable[Status]) -> Status:
         """Await a handler; what would end the kernel, or end the handler unseen, becomes a failure of its own."""
         try:
-            return await handler
+            with self._server.watching.handling(self.route, self.stream.connection):
+                return await handler
         except asyncio.CancelledError as error:
             if self._ending:
                 raise

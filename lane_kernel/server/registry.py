@@ -9,7 +9,13 @@ from dataclasses import dataclass
 from typing import Any, TypeVar, overload
 
 from lane_kernel.server import define
-from lane_kernel.server.attributes import attributes_of, check_handler, refuse_attributes
+from lane_kernel.server.attributes import (
+    attributes_of,
+    check_filled,
+    check_route_params,
+    mark_taken,
+    refuse_attributes,
+)
 from lane_kernel.server.hooks import Hook, HookError, HookKind, Hooks, Run
 from lane_kernel.server.patterns import Pattern
 from lane_kernel.server.routes import Definition, Route, RouteKind, Routes
@@ -85,8 +91,9 @@ class Registry:
 
         def decorate(handler: Defined) -> Defined:
             run = _run_of(handler)
-            check_handler(_handle_of(handler), pattern, names, is_method=inspect.isclass(handler))
+            check_route_params(_handle_of(handler), pattern, names)
             self._register(Registration(pattern, _kind_of(handler), run), handler)
+            mark_taken(handler, f"@server.route({pattern!r})")
             return handler
 
         return decorate
@@ -137,6 +144,7 @@ class Registry:
             refuse_attributes(handler, pattern)
             check_parameters(handler, pattern, names)
             self._register(Registration(pattern, kind, make(handler)), handler)
+            mark_taken(handler, f"@server.{'events' if kind is RouteKind.EVENTS else 'websocket'}({pattern!r})")
             return handler
 
         return decorate
@@ -207,6 +215,7 @@ class Registry:
     def _hook(self, kind: HookKind, hook: Any) -> Any:
         def decorate(made: Defined) -> Defined:
             self._register(Hook(kind, made.__qualname__, _run_of(made), order), made)
+            mark_taken(made, f"@server.{kind.name.lower()}")
             return made
 
         if callable(hook):
@@ -288,13 +297,16 @@ def _run_of(handler: Callable[..., Any]) -> Run:
 
     Raises:
         TypeError: It is neither.
+        AttributeUseError: No attribute fills one of its parameters.
     """
     if inspect.isclass(handler):
         if not inspect.iscoroutinefunction(getattr(handler, "handle", None)):
             raise TypeError(f"{handler.__name__} has no `async def handle(self, stream, ctx)`")
+        check_filled(_handle_of(handler), is_method=True)
         return hook_run(handler)
     if not inspect.iscoroutinefunction(handler):
         raise TypeError(f"{getattr(handler, '__name__', handler)!r} is no `async def` over (stream, ctx)")
+    check_filled(handler, is_method=False)
     return function_run(handler)
 
 

@@ -14,7 +14,6 @@ from lane_kernel.net.config import DEFAULT, Config
 from lane_kernel.net.home import Home
 from lane_kernel.net.listener import Listener, ListenError
 from lane_kernel.net.stream import RecordedStream
-from lane_kernel.net.watch import Watch
 from lane_kernel.server.control import ServerControl
 from lane_kernel.server.faults import ServerFaults
 from lane_kernel.server.hooks import Hook
@@ -24,6 +23,7 @@ from lane_kernel.server.registry import Registry
 from lane_kernel.server.routes import Route, RouteKind
 from lane_kernel.server.sessions import WebSocket
 from lane_kernel.server.stream import WebSocketOptions
+from lane_kernel.server.watching import Watching
 from lane_kernel.sides import Side
 from lane_kernel.timeline import Timeline
 from lane_kernel.wire.deflate import DeflateParameters
@@ -35,6 +35,9 @@ STOP_TIMEOUT = 5.0
 
 MAX_TURNED_AWAY = 64
 """Connections over the bound that are answered at once; those over this are closed without a word."""
+
+LEAST_TIMEOUT = 0.1
+"""What the tasks that handlers left have to end in, in seconds, where nothing is left of `stop`'s time."""
 
 _servers: dict[str, Server] = {}
 
@@ -67,6 +70,7 @@ class Server(Registry):
         name: Its name.
         host: The address it binds.
         log: What its handlers said and how they failed.
+        watching: What listens to them, and to the loop.
         config: The bounds of its connections.
         subprotocols: The subprotocols it speaks; of those that a client asks for, its most preferred one is taken.
         deflate: What it wishes of permessage-deflate; None declines it.
@@ -112,11 +116,11 @@ class Server(Registry):
         self.allowed_origins: set[str] = set()
         self.capture = store or kernel_store()
         self.log = HandlersLog(self.capture)
+        self.watching = Watching(self.log, self.fail)
         self.timeline = Timeline(self.capture, sees=self._sees, start=self.capture.next)
         self._port = port
         self._listener: Listener | None = None
         self._home: Home | None = None
-        self._watch: Watch | None = None
         self._stopped = asyncio.Event()
         self._stopping: asyncio.Task[None] | None = None
         self._exchanges: dict[asyncio.Task[None], Exchange] = {}
@@ -143,18 +147,25 @@ class Server(Registry):
         """Say that something changed."""
         self._changes += 1
 
-    def _fail_beside(self, error: Exception, where: str) -> None:
-        self.log.fail(error, where=where)
-        self.touch()
+    def fail(
+        self, error: Exception, at: Route | Hook | None, connection: Connection | None, where: str | None = None
+    ) -> None:
+        """Log a failure, and keep it for `check`.
 
-    def fail(self, error: Exception, at: Route | Hook | None, connection: Connection | None) -> None:
-        """Log the failure of a handler or a hook, and keep it for `check`."""
+        Args:
+            error: The error.
+            at: The route of the handler, or the hook, that it came from, or None.
+            connection: The connection that was served.
+            where: Where it happened, where that was not in the handler itself.
+        """
+        line, route = None, ""
         if isinstance(at, Route):
-            line = at.line_of(error)
+            line, route = at.line_of(error), at.pattern
             at.error, at.error_line = f"{type(error).__name__}: {error}", line
-            self.log.fail(error, at.pattern, connection, line)
-        else:
-            self.log.fail(error, connection=connection, where=None if at is None else f"in the {at}")
+        elif at is not None:
+            where = f"in the {at}"
+        self.log.fail(error, route, connection, line, where)
+        self.touch()
 
     @property
     def websockets(self) -> tuple[WebSocket, ...]:
@@ -187,10 +198,10 @@ class Server(Registry):
         """Raise what failed in the background since the last check.
 
         Raises:
-            ExceptionGroup: The errors that handlers raised, each with a note of its route and connection.
+            ExceptionGroup: What handlers raised, and their tasks and callbacks, each with a note of its route and
+                connection; what else failed beside the cells; and tasks of handlers that outlived `stop`.
         """
-        if self._watch is not None:
-            self._watch.collect()
+        self.watching.collect()
         failures = self.log.collect()
         if failures:
             count = f"{len(failures)} failure{'s' if len(failures) > 1 else ''}"
@@ -255,7 +266,7 @@ class Server(Registry):
             listener.listen_on(self.host, 0, self.config.max_connections)
         self._listener = listener
         self._stopped = asyncio.Event()
-        self._watch = Watch.begin(self._home, self._fail_beside)
+        self.watching.begin(self._home, self.config.blocked_after)
         _servers[self.name] = self
         self.touch()
         return self
@@ -293,6 +304,8 @@ class Server(Registry):
 
     async def stop(self, timeout: float = STOP_TIMEOUT) -> None:
         """Stop listening and end every connection: WebSockets are told 1001, the rest is closed.
+
+        Tasks that handlers left running are cancelled; `check` raises those that do not end.
 
         It may be called from another thread's loop; where it is being stopped already, this waits for that.
 
@@ -339,6 +352,7 @@ class Server(Registry):
         listener, self._listener = self._listener, None
         self._port = listener.port
         listener.stop()
+        deadline = asyncio.get_running_loop().time() + timeout
         half = timeout / 2
         sockets = self.websockets
         await asyncio.gather(*(socket.close(1001, "the server stops", half) for socket in sockets))
@@ -354,9 +368,7 @@ class Server(Registry):
                 self.log.fail(
                     _StuckError(f"did not end within {half:g} s of stop()"), route, exchange.stream.connection
                 )
-        if self._watch is not None:
-            self._watch.end(self._fail_beside)
-            self._watch = None
+        await self.watching.end(max(deadline - asyncio.get_running_loop().time(), LEAST_TIMEOUT))
 
     async def run(self) -> ServerControl:
         """Start, in Hyperlane's way.

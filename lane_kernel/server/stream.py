@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 from lane_kernel.capture import Connection
@@ -19,8 +19,8 @@ from lane_kernel.server.context import Data, Request, Response, as_bytes
 from lane_kernel.server.sessions import Report, WebSocket, no_report
 from lane_kernel.sides import Side
 from lane_kernel.wire.deflate import DeflateParameters
-from lane_kernel.wire.frames import Frame, Opcode
-from lane_kernel.wire.handshake import Agreement, agree
+from lane_kernel.wire.frames import Frame, Opcode, decode_header, payload_of
+from lane_kernel.wire.handshake import Agreement, accept_key, agree
 from lane_kernel.wire.messages import TEXT_ERRORS, Message
 from lane_kernel.wire.policy import POLITE, Policy
 from lane_kernel.wire.rules import ProtocolError
@@ -83,6 +83,34 @@ class WebSocketFrame:
             Frame(opcode if index == 0 else Opcode.CONTINUATION, part, fin=index == last).encode()
             for index, part in enumerate(parts)
         ]
+
+    @staticmethod
+    def decode_ws_frame(data: bytes) -> tuple[Frame, int] | None:
+        """Decode the frame that bytes begin with, masked or not; no rule is judged.
+
+        Args:
+            data: Bytes of one direction of a connection.
+
+        Returns:
+            The frame with its payload data unmasked, and how many bytes it takes; None where it is not whole.
+
+        Source: RFC 6455 §5.2.
+        """
+        header = decode_header(data)
+        if header is None or len(data) < (stop := header.size + header.length):
+            return None
+        rsv1, rsv2, rsv3 = (bool(header.rsv & bit) for bit in (4, 2, 1))
+        frame = Frame(header.opcode, payload_of(data), header.fin, rsv1, rsv2, rsv3, header.masking_key)
+        is_shortest = frame.header.length_bits == header.length_bits
+        return frame if is_shortest else replace(frame, length_bits=header.length_bits), stop
+
+    @staticmethod
+    def generate_accept_key(key: str) -> str:
+        """Derive Sec-WebSocket-Accept from Sec-WebSocket-Key.
+
+        Source: RFC 6455 §4.2.2, item 5.4.
+        """
+        return accept_key(key)
 
 
 def _split(payload: bytes, *, whole_characters: bool) -> Iterable[bytes]:

@@ -44,6 +44,7 @@ class EntryKind(Enum):
     COMMENT = "comment"
     LOG = "log"
     CLOSE = "close"
+    BLOCKED = "blocked"
     FAULT = "fault"
 
 

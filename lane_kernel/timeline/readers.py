@@ -37,7 +37,8 @@ class Kind(IntEnum):
     COMMENT = 6
     LOG = 7
     CLOSE = 8
-    FAULT = 9
+    BLOCKED = 9
+    FAULT = 10
 
 
 class Row(NamedTuple):

@@ -21,6 +21,7 @@ _NOTE_KINDS = {
     NoteKind.OPENED: Kind.CONNECTION,
     NoteKind.CLOSED: Kind.CLOSE,
     NoteKind.LOG: Kind.LOG,
+    NoteKind.BLOCKED: Kind.BLOCKED,
     NoteKind.FAULT: Kind.FAULT,
 }
 _WAYS = (Direction.TO_SERVER, Direction.TO_CLIENT)

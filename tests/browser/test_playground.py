@@ -21,7 +21,8 @@ SERVER = """\
 import asyncio
 import lane_kernel as lane
 
-server = lane.Server()
+# Rows are counted: a machine with much to do blocks the loop, which is a row of its own.
+server = lane.Server(config=lane.Config(blocked_after=60))
 
 @server.websocket("/echo")
 async def echo(ws):

@@ -102,12 +102,13 @@ async def test_a_route_that_is_not_there_is_said_so(panel: HandlersPanel) -> Non
 async def test_a_page_that_comes_is_sent_routes_log_and_on_demand_the_editor(
     server: Server, panel: HandlersPanel
 ) -> None:
-    server.log.add("info", "said <b>", route="/echo")
+    server.log.add("print", "said <b>", route="/echo", source="stdout")
     page = Page(panel)
     page.say("hello")
     (state,) = page.of("state")
     assert [(route["pattern"], route["kind"]) for route in state["routes"]] == [("/echo", "ws")]
     assert page.of("log")[-1]["records"][-1]["text"] == "said <b>"
+    assert page.of("log")[-1]["records"][-1]["source"] == "stdout"
     page.say("editor")
     assert page.heard[-1][1] == [bundle("editor.js").encode()]
     assert len(panel.get_state()["_esm"]) < 40 * 1024, "the editor is not saved with the notebook"

@@ -8,13 +8,15 @@ from collections.abc import AsyncIterator
 import pytest
 
 from lane_kernel.capture import Store
+from lane_kernel.net.config import Config
 from lane_kernel.server import Server
 
 
 @pytest.fixture
 async def server(request: pytest.FixtureRequest) -> AsyncIterator[Server]:
     """A running server without routes; after the test nothing of it is left."""
-    made = Server(request.node.name, store=Store())
+    # A machine with much to do blocks the loop, too; the tests of that have servers of their own.
+    made = Server(request.node.name, store=Store(), config=Config(blocked_after=60))
     await made.start()
     yield made
     await made.stop()

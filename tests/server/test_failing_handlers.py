@@ -128,7 +128,14 @@ async def test_a_task_that_nobody_awaits_is_a_failure(server: Server):
         await ws.receive()
 
     await closed_code(server, "/tasks")
-    assert failures(server) == ["ValueError: in a task [in task boom()]"] * 2
+    assert (
+        failures(server)
+        == ["ValueError: in a task [in task boom(), started by the handler of /tasks, connection 1]"] * 2
+    )
+    (record, _) = [record for record in server.log.records if record.level == "error"]
+    assert (record.route, record.connection, record.text) == ("/tasks", 1, "ValueError: in a task (in task boom())")
+    (route,) = server.routes
+    assert route.error == "ValueError: in a task"
     assert failures(server) == []
 
 
@@ -165,7 +172,10 @@ async def test_a_callback_and_a_thread_that_raise_are_failures(server: Server):
     await asyncio.wait_for(ended.wait(), 5)
     assert sorted(failures(server)) == [
         "ValueError: in a thread [in thread worker]",
-        "ZeroDivisionError: division by zero [in a callback of the loop]",
+        (
+            "ZeroDivisionError: division by zero "
+            "[in a callback of the loop, started by the handler of /beside, connection 1]"
+        ),
     ]
 
 

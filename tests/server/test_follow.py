@@ -34,7 +34,7 @@ async def take(server: Server, count: int, last_event_id: str = "", path: str = 
 
 
 async def test_what_is_sent_arrives_with_its_id_and_type(server: Server, news: Broadcast) -> None:
-    async with EventSource(server.url("/news")) as source:
+    async with EventSource(server.url("/news"), reconnect=False) as source:
         await until(lambda: news.receiver_count == 1)
         sent = [
             await news.send("two\nlines"),
@@ -134,7 +134,7 @@ async def test_a_map_without_a_key_is_refused(server: Server) -> None:
     async def follow(events):
         await events.follow(BroadcastMap())
 
-    async with EventSource(server.url("/news")) as source:
+    async with EventSource(server.url("/news"), reconnect=False) as source:
         assert [event async for event in source] == []
     with pytest.raises(ExceptionGroup) as group:
         server.check()
@@ -142,7 +142,7 @@ async def test_a_map_without_a_key_is_refused(server: Server) -> None:
 
 
 async def test_a_closed_channel_ends_the_stream(server: Server, news: Broadcast) -> None:
-    async with EventSource(server.url("/news")) as source:
+    async with EventSource(server.url("/news"), reconnect=False) as source:
         await until(lambda: news.receiver_count == 1)
         await news.send("last")
         news.close()

@@ -251,21 +251,21 @@ async def test_text_that_cannot_be_sent_is_refused_before_anyone_is_sent_it(grou
         await groups.send(PointToGroup("a"), "\ud800")
 
 
-async def test_a_message_beside_the_handlers_fragments_waits_for_them(server: Server, groups: WebSocketGroups) -> None:
-    """A frame of the group's may not stand inside a message that the handler sends in fragments (RFC 6455 §5.4)."""
-    begun = asyncio.Event()
+async def test_a_message_beside_a_hooks_fragments_waits_for_them(server: Server, groups: WebSocketGroups) -> None:
+    """A frame of the group's may not stand inside a message that is sent in fragments (RFC 6455 §5.4)."""
 
-    async def connected(context: GroupContext) -> None:
+    async def request(context: GroupContext) -> None:
         await context.ws.send_frame(Frame(Opcode.TEXT, b"one ", fin=False))
-        await groups.send(PointToGroup("a"), "two")
-        begun.set()
+        await context.send("two")
         await context.ws.send_frame(Frame(Opcode.CONTINUATION, b"message"))
+        context.message = None
 
     @server.websocket("/fragments")
     async def fragments(ws):
-        await groups.run(ws, PointToGroup("a"), GroupConfig(connected=connected))
+        await groups.run(ws, PointToGroup("a"), GroupConfig(request=request))
 
     async with connect(server.url("/fragments")) as ws:
+        await ws.send("go")
         assert await receive(ws, ws) == ["one message", "two"]
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import lane_kernel as lane
 from lane_kernel.client import connect
@@ -15,6 +17,32 @@ from tests.server.raw import HANDSHAKE, raw
 
 LAST = b"GET %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
 GET = b"GET %s HTTP/1.1\r\nHost: localhost\r\n\r\n"
+
+
+FRAMES = st.builds(
+    lane.Frame,
+    opcode=st.integers(0, 15),
+    payload=st.binary(max_size=200),
+    fin=st.booleans(),
+    rsv1=st.booleans(),
+    rsv2=st.booleans(),
+    rsv3=st.booleans(),
+    masking_key=st.none() | st.binary(min_size=4, max_size=4),
+    length_bits=st.sampled_from([None, 64]),
+)
+
+
+@given(FRAMES, st.binary(max_size=5))
+def test_a_frame_is_decoded_as_it_was_encoded(frame: lane.Frame, rest: bytes) -> None:
+    """RFC 6455 §5.2: every bit, masked or not, in a longer form than it needs or not."""
+    data = frame.encode()
+    assert lane.WebSocketFrame.decode_ws_frame(data + rest) == (frame, len(data))
+    assert lane.WebSocketFrame.decode_ws_frame(data[:-1]) is None
+
+
+def test_the_accept_key_of_the_rfc() -> None:
+    """RFC 6455 §1.3."""
+    assert lane.WebSocketFrame.generate_accept_key("dGhlIHNhbXBsZSBub25jZQ==") == "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
 
 
 async def sent_by(server: Server, handle: Any) -> bytes:

@@ -36,13 +36,12 @@ before |
 | `try_get_http_request` | waits for the next request | begins with the one that came here | else nobody answers that |
 | `try_get_http_request` | a response not sent is never sent | it is sent before the next request is read | a client \
 waits for each |
-| `is_ws_upgrade_type` | a request that is no upgrade gets an empty answer | gets 426 and what to do | RFC 9110 \
-§15.5.22 |
-| `is_unknown_method`, `is_unknown_version` | conditions of `filter` | guards, too | the family is whole |
+| `is_ws_upgrade_type` | a request that is no upgrade gets an empty answer | on a route it gets 426 and what to do | \
+RFC 9110 §15.5.22 |
 | `host`, `reject_host` | the Host header to the letter, port included | upper and lower case are one; without a port \
 any port is meant | a server here has a free port |
-| `host`, `reject_host`, `referer`, `reject_referer` with several values | all have to hold | any of them | one \
-request has one host |
+| `host`, `reject_host`, `referer`, `reject_referer` | one value | one or several, any of which will do | as `methods` \
+takes them |
 | `prologue_hooks` | what a hook answers is ignored | REJECT ends the handler with REJECT | it is what Reject says |
 | `epilogue_hooks` | what a hook answers is ignored | REJECT is the last, and the answer | the same |
 | `response_header(k => v)` | sets | `response_header({k: v})` sets | `=>` is no Python; `response_header(k, v)` adds \
@@ -64,7 +63,9 @@ from lane_kernel.server.attributes.chain import (
     Attribute,
     AttributeUseError,
     attributes_of,
-    check_handler,
+    check_filled,
+    check_route_params,
+    mark_taken,
     refuse_attributes,
 )
 from lane_kernel.server.attributes.composition import (
@@ -119,6 +120,7 @@ from lane_kernel.server.attributes.guards import (
     is_http1_1_version,
     is_http2_version,
     is_http3_version,
+    is_http_version,
     is_options_method,
     is_patch_method,
     is_post_method,
@@ -165,7 +167,8 @@ __all__ = [
     "attribute",
     "attributes",
     "attributes_of",
-    "check_handler",
+    "check_filled",
+    "check_route_params",
     "clear_response_headers",
     "closed",
     "epilogue_hooks",
@@ -184,6 +187,7 @@ __all__ = [
     "is_http1_1_version",
     "is_http2_version",
     "is_http3_version",
+    "is_http_version",
     "is_options_method",
     "is_patch_method",
     "is_post_method",
@@ -194,6 +198,7 @@ __all__ = [
     "is_unknown_upgrade_type",
     "is_unknown_version",
     "is_ws_upgrade_type",
+    "mark_taken",
     "methods",
     "prologue_hooks",
     "prologue_macros",

@@ -205,7 +205,12 @@ def _check_coroutine(added: tuple[Attribute, ...], function: object) -> None:
 
 
 def _check_positions(added: tuple[Attribute, ...], function: Callable[..., Any]) -> None:
-    """Refuse a handler that cannot be given stream and context."""
+    """Refuse a handler that cannot be given stream and context, or that a route has already."""
+    if (taken_by := getattr(function, "__lane_taken_by__", None)) is not None:
+        raise AttributeUseError(
+            f"@{added[0].name} stands above {taken_by} on {_name_of(function)}, which has taken the handler without "
+            "it: write it below"
+        )
     try:
         inspect.signature(function).bind_partial(None, None)
     except TypeError:
@@ -253,35 +258,56 @@ def _check_loops(attributes: tuple[Attribute, ...], function: object) -> None:
         )
 
 
-def check_handler(handle: Callable[..., Any], pattern: str, names: Iterable[str], *, is_method: bool) -> None:
-    """Hold a handler against the route that it is given to.
+def check_filled(handle: Callable[..., Any], *, is_method: bool) -> None:
+    """Hold a handler's parameters against what its attributes fill.
+
+    Args:
+        handle: The coroutine function, with its attributes.
+        is_method: Whether it takes its own object before stream and context.
+
+    Raises:
+        AttributeUseError: Nothing fills one of them.
+    """
+    filled = {variable for attribute in attributes_of(handle) for variable in attribute.variables}
+    for name, parameter in list(inspect.signature(handle).parameters.items())[3 if is_method else 2 :]:
+        is_variadic = parameter.kind in (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+        if parameter.default is inspect.Parameter.empty and not is_variadic and name not in filled:
+            raise AttributeUseError(
+                f"nothing fills the parameter {name!r} of {_name_of(handle)}: put an attribute above it that does, "
+                f'such as @lane.route_param("{name}") or @lane.request_body("{name}")'
+            )
+
+
+def check_route_params(handle: object, pattern: str, names: Iterable[str]) -> None:
+    """Hold a handler's attributes against the route that it is given to.
 
     Args:
         handle: The coroutine function, with its attributes.
         pattern: The route's pattern.
         names: The parameters of that pattern.
-        is_method: Whether it takes its own object before stream and context.
 
     Raises:
-        AttributeUseError: An attribute asks for a parameter that the pattern lacks, or nothing fills one of the body's.
+        AttributeUseError: An attribute asks for a parameter that the pattern lacks.
     """
-    attributes, known = attributes_of(handle), set(names)
-    for attribute in attributes:
+    known = set(names)
+    for attribute in attributes_of(handle):
         for name in attribute.route_params:
             if name not in known:
                 raise AttributeUseError(
                     f"@{attribute.name} on {_name_of(handle)} asks for {name!r}, which the route {pattern!r} does not "
                     f"have: write `{{{name}}}` as a segment of it, or name one of {', '.join(sorted(known)) or 'none'}"
                 )
-    filled = {variable for attribute in attributes for variable in attribute.variables}
-    for name, parameter in list(inspect.signature(handle).parameters.items())[3 if is_method else 2 :]:
-        is_variadic = parameter.kind in (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-        if parameter.default is inspect.Parameter.empty and not is_variadic and name not in filled:
-            how = f'@lane.route_param("{name}")' if name in known else f'@lane.request_body("{name}")'
-            raise AttributeUseError(
-                f"nothing fills the parameter {name!r} of {_name_of(handle)}, the handler of {pattern!r}: put an "
-                f"attribute above it that does, such as {how}"
-            )
+
+
+def mark_taken(handle: object, taken_by: str) -> None:
+    """Remember what has taken a function, so that an attribute put on it later is refused, and not passed over.
+
+    Args:
+        handle: The handler.
+        taken_by: What it is registered with, such as "@server.route('/echo')".
+    """
+    if inspect.isfunction(handle):
+        handle.__lane_taken_by__ = taken_by  # type: ignore[attr-defined]
 
 
 def refuse_attributes(handler: object, pattern: str) -> None:

@@ -97,7 +97,8 @@ def prologue_macros(*attributes: AnyAttribute) -> AnyAttribute:
         for attribute in _flat("prologue_macros", attributes)
     ]
     is_filling = any(attribute.variables for attribute in moved)
-    return Extraction(*moved) if is_filling else Decorator(*moved)
+    kind = Extraction if is_filling else Decorator
+    return kind(*moved, name="prologue_macros")
 
 
 def epilogue_macros(*attributes: AnyAttribute) -> Decorator:
@@ -118,7 +119,7 @@ def epilogue_macros(*attributes: AnyAttribute) -> Decorator:
                 f"@lane.prologue_macros(lane.{attribute.name}(…))"
             )
         moved.append(dataclasses.replace(attribute, place=Place.AFTER))
-    return Decorator(*moved)
+    return Decorator(*moved, name="epilogue_macros")
 
 
 def _flat(name: str, attributes: tuple[object, ...]) -> list[Attribute]:

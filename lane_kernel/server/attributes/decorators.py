@@ -38,23 +38,21 @@ class AnyAttribute:
 
     Attributes:
         attributes: What it puts on a handler, top first.
+        name: The name it is written with.
     """
 
-    def __init__(self, *attributes: Attribute, does: str = "") -> None:
+    def __init__(self, *attributes: Attribute, name: str = "", does: str = "") -> None:
         """Make it of what it does.
 
         Args:
             attributes: What it puts on a handler, top first.
+            name: The name it is written with; that of its attribute by default.
             does: What it does, for `help`.
         """
         self.attributes = attributes
+        self.name = name or attributes[0].name
         if does:
             self.__doc__ = does
-
-    @property
-    def name(self) -> str:
-        """The name it is written with."""
-        return self.attributes[0].name
 
     def __repr__(self) -> str:
         return f"@lane.{self.name}"
@@ -194,15 +192,13 @@ def is_handler(given: object) -> bool:
         return False
     try:
         signature = inspect.signature(given)
-    except (TypeError, ValueError):
-        return False
-    if any(parameter.kind is inspect.Parameter.VAR_POSITIONAL for parameter in signature.parameters.values()):
-        return True
-    try:
         signature.bind(None)
     except TypeError:
         return True
-    return False
+    except ValueError:  # a callable of C's, which does not say what it takes
+        return False
+    kinds = {parameter.kind for parameter in signature.parameters.values()}
+    return inspect.iscoroutinefunction(given) and inspect.Parameter.VAR_POSITIONAL in kinds
 
 
 def check_given(name: str, given: object, types: tuple[type, ...], wanted: str) -> None:
@@ -214,7 +210,7 @@ def check_given(name: str, given: object, types: tuple[type, ...], wanted: str) 
     is_constant = isinstance(given, types) and not isinstance(given, bool)
     if not is_constant and (not callable(given) or is_handler(given)):
         raise AttributeUseError(
-            f"@{name} takes {wanted}, or a callable that makes it of ctx, not {given!r}: write it in parentheses"
+            f"@{name} takes {wanted}, or a callable that makes it of ctx, not {given!r}: write @lane.{name}(value)"
         )
 
 

@@ -10,7 +10,6 @@ from lane_kernel.server.attributes.chain import Attribute, AttributeUseError, Ca
 from lane_kernel.server.attributes.decorators import Decorator, is_handler
 from lane_kernel.server.context import HTTP_VERSIONS, METHODS, Request, UpgradeType
 from lane_kernel.server.hooks import Status
-from lane_kernel.wire.handshake import HandshakeError, check_request
 
 if TYPE_CHECKING:
     from lane_kernel.server.context import Context
@@ -64,6 +63,9 @@ is_http1_1_or_higher_version = _version(
     set(HTTP_VERSIONS) - {"HTTP/0.9", "HTTP/1.0"},
     "Run the body only for HTTP/1.1, HTTP/2 or HTTP/3.",
 )
+is_http_version = _version(
+    "is_http_version", HTTP_VERSIONS, "Run the body only for a version of HTTP that there is, HTTP/0.9 to HTTP/3."
+)
 is_unknown_version = _guard(
     "is_unknown_version",
     lambda request: request.version not in HTTP_VERSIONS,
@@ -83,22 +85,12 @@ is_unknown_upgrade_type = _upgrade_type(
 )
 
 
-def _is_websocket(call: Call) -> bool:
-    request = call.ctx.request
-    if request.is_ws_upgrade_type:
-        return True
-    try:
-        check_request(request.method, request.version, request.headers)
-    except HandshakeError as error:
-        call.ctx.response.set_status(error.status).set_body(f"{error}\n")
-        for name, value in error.headers:
-            call.ctx.response.set_header(name, value)
-    return False
+is_ws_upgrade_type = _guard(
+    "is_ws_upgrade_type",
+    lambda request: request.is_ws_upgrade_type,
+    """Run the body only for a request that asks to become a WebSocket.
 
-
-is_ws_upgrade_type = Decorator(
-    Attribute("is_ws_upgrade_type", Place.BEFORE, _is_websocket),
-    does="""Run the body only for a request that asks to become a WebSocket; any other is answered with 426.
+    A route with it speaks WebSocket, so the upgrade answers any other request with 426 before it comes here.
 
     Source: RFC 6455 §4.2.1; the 426 answer RFC 9110 §15.5.22.
     """,

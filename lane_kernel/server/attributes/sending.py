@@ -27,7 +27,7 @@ send = Sending(
     Stream.send,
     does="""After the body, send the built response, or with `@lane.send(data)` any bytes.
 
-    The data may be a callable that makes it of ctx. A connection that is gone is an error of the handler.
+    The data may be a callable that makes it of ctx. It raises where the connection is gone.
     """,
 )
 
@@ -42,7 +42,7 @@ try_send = Sending(
 
 flush = Decorator(
     Attribute("flush", Place.AFTER, _flush),
-    does="After the body, wait until the socket has taken everything; a connection that is gone is an error.",
+    does="After the body, wait until the socket has taken everything; it raises where the connection is gone.",
 )
 
 try_flush = Decorator(

@@ -115,7 +115,7 @@ async def test_what_is_missing_fails_the_handler(server: Server, extraction: Any
     assert hasattr(lane, optional)
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b"\xff", b"[1] 2"])
+@pytest.mark.parametrize("body", [b"", b"{", b"\xff", b"[1] 2", b"[" * 100_000])
 async def test_a_body_that_is_no_json_is_none_where_it_is_tried(server: Server, body: bytes) -> None:
     seen: list[object] = []
 

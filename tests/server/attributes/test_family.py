@@ -13,7 +13,7 @@ from lane_kernel.server.attributes import AnyAttribute, Decorator, Extraction
 _NAMES = """
 is_connect_method is_delete_method is_get_method is_head_method is_options_method is_patch_method is_post_method
 is_put_method is_trace_method is_unknown_method methods is_http0_9_version is_http1_0_version is_http1_1_version
-is_http1_1_or_higher_version is_http2_version is_http3_version is_unknown_version is_ws_upgrade_type
+is_http1_1_or_higher_version is_http2_version is_http3_version is_http_version is_unknown_version is_ws_upgrade_type
 is_h2c_upgrade_type is_tls_upgrade_type is_unknown_upgrade_type host reject_host referer reject_referer filter reject
 response_status_code response_reason_phrase response_header response_body response_version clear_response_headers
 request_body request_body_json try_get_request_body_json request_path request_version route_param try_get_route_param
@@ -39,7 +39,7 @@ def test_each_is_public_and_says_what_it_does(name: str) -> None:
 
 def test_nothing_else_is_in_the_family() -> None:
     others = {"AnyAttribute", "Attribute", "AttributeUseError", "Decorator", "Extraction", "ExtractionError"}
-    others |= {"attributes_of", "check_handler", "refuse_attributes"}
+    others |= {"attributes_of", "check_filled", "check_route_params", "mark_taken", "refuse_attributes"}
     assert set(attributes.__all__) == set(FAMILY) | others
 
 

@@ -45,6 +45,7 @@ CASES: list[tuple[Any, list[bytes], list[bytes]]] = [
     (lane.is_http0_9_version, [], [GET, HTTP_1_0]),
     (lane.is_http2_version, [], [GET, HTTP_1_0]),
     (lane.is_http3_version, [], [GET, HTTP_1_0]),
+    (lane.is_http_version, [GET, HTTP_1_0], [request("GET /x HTTP/1.7")]),
     (lane.is_unknown_version, [request("GET /x HTTP/1.7")], [GET, HTTP_1_0]),
     (lane.is_h2c_upgrade_type, [H2C], [GET, TLS, OTHER]),
     (lane.is_tls_upgrade_type, [TLS], [GET, H2C, OTHER]),
@@ -115,9 +116,9 @@ def context(version: str) -> Context:
 @pytest.mark.parametrize(
     ("version", "guards"),
     [
-        ("HTTP/0.9", [lane.is_http0_9_version]),
-        ("HTTP/2", [lane.is_http2_version, lane.is_http1_1_or_higher_version]),
-        ("HTTP/3.0", [lane.is_http3_version, lane.is_http1_1_or_higher_version]),
+        ("HTTP/0.9", [lane.is_http0_9_version, lane.is_http_version]),
+        ("HTTP/2", [lane.is_http2_version, lane.is_http_version, lane.is_http1_1_or_higher_version]),
+        ("HTTP/3.0", [lane.is_http3_version, lane.is_http_version, lane.is_http1_1_or_higher_version]),
     ],
 )
 async def test_versions_that_no_request_line_here_can_have(version: str, guards: list[Any]) -> None:
@@ -159,7 +160,9 @@ async def test_reject_answers_reject_and_other_guards_continue() -> None:
     [(GET, b"426"), (POST, b"426"), (request("GET /x HTTP/1.1", "Upgrade: websocket"), b"400")],
     ids=["GET", "POST", "no key"],
 )
-async def test_is_ws_upgrade_type_answers_what_is_wrong(server: Server, asked: bytes, status: bytes) -> None:
+async def test_a_route_with_is_ws_upgrade_type_answers_what_is_wrong(
+    server: Server, asked: bytes, status: bytes
+) -> None:
     """RFC 6455 §4.2.1 and RFC 9110 §15.5.22."""
 
     @server.route("/x")
@@ -169,3 +172,16 @@ async def test_is_ws_upgrade_type_answers_what_is_wrong(server: Server, asked: b
 
     assert (await ask(server, asked)).split(b" ")[1] == status
     server.check()
+
+
+async def test_is_ws_upgrade_type_on_a_hook_passes_other_requests_over() -> None:
+    """It leaves the response alone, which is for the route to make."""
+
+    @lane.is_ws_upgrade_type
+    async def hook(stream, ctx):
+        raise AssertionError
+
+    ctx = context("HTTP/1.1")
+    passed: Any = hook
+    assert await passed(None, ctx) is Status.CONTINUE
+    assert ctx.response.build() == ctx.new_response().build()

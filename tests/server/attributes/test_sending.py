@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import attrgetter
 from typing import Any
 
 import pytest
@@ -46,6 +47,28 @@ async def test_data_may_come_from_a_coroutine_function(server: Server) -> None:
         pass
 
     assert await ask(server, request()) == b"/x"
+
+
+@pytest.mark.parametrize(
+    ("make", "sent"),
+    [(attrgetter("request.path"), b"/x"), (lambda *given: "any", b"any"), (lambda ctx, n=1: str(n), b"1")],
+)
+async def test_whatever_takes_ctx_alone_is_data(server: Server, make: Any, sent: bytes) -> None:
+    @server.route("/x")
+    @lane.send(make)
+    async def handle(stream, ctx):
+        pass
+
+    assert await ask(server, request()) == sent
+
+
+async def test_a_coroutine_function_that_takes_anything_is_a_handler(server: Server) -> None:
+    @server.route("/x")
+    @lane.send
+    async def handle(*arguments):
+        assert len(arguments) == 2
+
+    assert await ask(server, request()) == OK.replace(b"1\r\n\r\n%s", b"0\r\n\r\n")
 
 
 async def test_they_run_after_the_body_top_first(server: Server) -> None:

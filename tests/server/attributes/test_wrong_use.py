@@ -90,7 +90,7 @@ class Hook(ServerHook):
         (lambda: wrong.response_status_code("404"), ["@response_status_code", "'404'", "404"]),
         (lambda: wrong.response_status_code(True), ["@response_status_code", "True"]),
         (lambda: wrong.response_body(5), ["@response_body", "5", "str or bytes"]),
-        (lambda: wrong.response_body(takes_nothing), ["@response_body", "takes_nothing", "parentheses"]),
+        (lambda: wrong.response_body(takes_nothing), ["@response_body", "takes_nothing", "@lane.response_body(value)"]),
         (lambda: wrong.response_header("X-A"), ["@response_header", "'X-A'", "adds", "sets"]),
         (lambda: wrong.response_header({}), ["@response_header", "{}"]),
         (lambda: wrong.response_header({"X-A": 1}), ["@response_header", "1"]),
@@ -100,6 +100,7 @@ class Hook(ServerHook):
         (lambda: wrong.prologue_hooks(plain), ["@prologue_hooks", "plain", "`async def plain(stream, ctx)`"]),
         (lambda: wrong.epilogue_hooks(takes_body), ["@epilogue_hooks", "takes_body", "'body'"]),
         (wrong.prologue_macros, ["@prologue_macros", "at least one"]),
+        (lambda: wrong.prologue_macros(lane.send)(plain), ["@send", "plain", "no `async def`"]),
         (lambda: wrong.prologue_macros(lane.methods), ["@prologue_macros", "methods"]),
         (lambda: wrong.epilogue_macros(takes_nothing), ["@epilogue_macros", "takes_nothing"]),
         (lambda: wrong.epilogue_macros(wrong.request_body("body")), ["@request_body", "@epilogue_macros", "fills"]),
@@ -110,6 +111,38 @@ def test_wrong_use_fails_where_the_handler_is_defined(make: Callable[[], object]
     with pytest.raises(AttributeUseError) as caught:
         make()
     assert [word for word in words if word not in str(caught.value)] == []
+
+
+ABOVE: list[tuple[Callable[[Server], Any], str]] = [
+    (lambda server: server.route("/x"), r"@server\.route\('/x'\)"),
+    (lambda server: server.websocket("/x/{ctx}"), r"@server\.websocket\('/x/\{ctx\}'\)"),
+    (lambda server: server.events("/x/{ctx}"), r"@server\.events\('/x/\{ctx\}'\)"),
+    (lambda server: server.request_middleware, r"@server\.request_middleware"),
+    (lambda server: server.task_panic(1), r"@server\.task_panic"),
+]
+
+
+@pytest.mark.parametrize(("decorator", "name"), ABOVE, ids=[name for _, name in ABOVE])
+def test_an_attribute_above_what_takes_the_handler_would_not_be_seen(
+    decorator: Callable[[Server], Any], name: str
+) -> None:
+    server = Server("above")
+    with pytest.raises(AttributeUseError, match=f"@send stands above {name} on .*handle.*below"):
+
+        @lane.send
+        @decorator(server)
+        async def handle(stream, ctx):
+            pass
+
+
+def test_a_hook_is_held_against_its_parameters_too() -> None:
+    server = Server("hooks")
+    with pytest.raises(AttributeUseError, match=r"nothing fills .*'body' of .*Check\.handle"):
+
+        @server.request_middleware
+        class Check(ServerHook):
+            async def handle(self, stream, ctx, body):  # type: ignore[override] # mypy says so, too
+                return Status.CONTINUE
 
 
 def test_the_message_names_the_handler_of_a_class() -> None:

@@ -1,4 +1,4 @@
-/** The handlers: routes, the editor of one of them, and the log of how they failed. */
+/** The handlers: routes, the editor of one of them, and the log of what they said and how they failed. */
 
 import { Scope, h, keepKeys, panel, setText, showTrouble, watchKernel } from "./dom.js";
 import * as format from "./format.js";
@@ -8,7 +8,7 @@ import { view } from "./rows.js";
 const LOG_LINES = 500;
 
 /** @type {Record<string, string>} */
-const LEVELS = { error: "lane-bad", warning: "lane-s-warning" };
+const LEVELS = { error: "lane-bad", warning: "lane-s-warning", print: "lane-printed", debug: "lane-s-note" };
 
 /** @type {Record<string, string>} */
 const SIGNS = { error: "✖ ", warning: "▲ " };
@@ -79,10 +79,10 @@ class Handlers {
     this.place = h("div", { class: "lane-editor" }, h("p", { class: "lane-note" }, "The editor is on its way…"));
     this.trouble = h("details", { class: "lane-trouble" });
     this.trouble.hidden = true;
-    this.log = h("ol", { class: "lane-log", role: "log", tabindex: "0", "aria-label": "How handlers failed, and what peers did wrong" });
+    this.log = h("ol", { class: "lane-log", role: "log", tabindex: "0", "aria-label": "What handlers print, log and raise, and what peers do wrong" });
     const edit = h("div", { class: "lane-bar" }, this.pattern, this.applyButton, this.newButton, this.said);
     const top = h("div", { class: "lane-bar" }, h("strong", {}, "Handlers"), this.counter);
-    root.append(top, this.table, this.empty, edit, this.place, this.trouble, h("div", { class: "lane-bar lane-log-head" }, h("strong", {}, "Log")), this.log);
+    root.append(top, this.table, this.empty, edit, this.place, this.trouble, h("div", { class: "lane-bar lane-log-head" }, h("strong", {}, "Log"), h("span", { class: "lane-counter" }, "what handlers print, log, raise and leave running")), this.log);
     scope.on(this.routeRows, "click", (event) => this.pick(event));
     scope.on(this.applyButton, "click", () => this.apply());
     scope.on(this.newButton, "click", () => this.begin());
@@ -193,13 +193,15 @@ class Handlers {
     this.editor?.mark(error.line, error.message);
   }
 
-  /** @param {{time: number, route: string, connection: number | null, level: string, text: string, line: number | null, traceback: string | null}[]} records */
+  /** @param {{time: number, route: string, connection: number | null, level: string, text: string, line: number | null, traceback: string | null, source: string}[]} records */
   records(records) {
     const atEnd = this.log.scrollTop + this.log.clientHeight >= this.log.scrollHeight - 4;
     for (const record of records.slice(-LOG_LINES)) {
       const line = h("li", { class: LEVELS[record.level] ?? "" });
       const where = record.connection === null ? record.route : `${record.route} ${record.connection}`;
       line.append(h("span", { class: "lane-offset" }, format.time(record.time)), h("span", { class: "lane-where" }, where));
+      // Where a print comes from needs no word; a logger's name and stderr do.
+      if (record.source !== "" && record.source !== "stdout") line.append(h("span", { class: "lane-source" }, record.source));
       const words = `${SIGNS[record.level] ?? ""}${record.text}${record.line === null ? "" : ` (line ${record.line})`}`;
       if (record.traceback === null) line.append(h("span", {}, words));
       else line.append(h("details", {}, h("summary", {}, words), h("pre", { class: "lane-traceback" }, record.traceback)));

@@ -9,7 +9,7 @@
 export const RECORD = 48;
 
 /** What an entry is, by its number in a record. */
-export const KINDS = ["connection", "request", "response", "body", "frame", "event", "comment", "log", "close", "fault"];
+export const KINDS = ["connection", "request", "response", "body", "frame", "event", "comment", "log", "close", "blocked", "fault"];
 
 /** How grave an entry's findings are, by the number in a record. */
 export const SIGNS = ["", "note", "warning", "error"];

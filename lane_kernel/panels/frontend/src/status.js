@@ -17,7 +17,8 @@ function render({ model, el }) {
   const copy = h("button", { class: "lane-button", type: "button", title: "Copy the address", "aria-label": "Copy the address" }, "Copy");
   const counters = h("span", { class: "lane-counter", role: "status" });
   const toggle = h("button", { class: "lane-button", type: "button" });
-  root.append(h("div", { class: "lane-bar" }, light, address, copy, counters, h("span", { class: "lane-space" }), toggle));
+  const blocked = h("span", { class: "lane-blocked" });
+  root.append(h("div", { class: "lane-bar" }, light, address, copy, counters, blocked, h("span", { class: "lane-space" }), toggle));
 
   function draw() {
     const state = model.get("state");
@@ -34,6 +35,14 @@ function render({ model, el }) {
       `capture ${format.size(state.size)} of ${format.size(state.budget)}`,
     ];
     setText(counters, parts.join(" · "));
+    blocked.hidden = state.blocked === null;
+    if (state.blocked !== null) {
+      const { count, last, longest, by, long } = state.blocked;
+      const times = count === 1 ? "" : ` ${format.count(count)} times: longest ${format.delta(longest * 1e9)}, last`;
+      setText(blocked, `${long ? "▲ " : ""}loop blocked${times} ${format.delta(last * 1e9)}`);
+      blocked.title = `While the loop is blocked, no server on it answers.\nLongest by ${by}`;
+      blocked.className = `lane-blocked ${long ? "lane-s-warning" : "lane-counter"}`;
+    }
     setText(toggle, state.running ? "Stop" : "Start");
     toggle.title = state.running ? "Close every connection and stop listening" : "Start the server";
   }
