@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
 import sys
 from typing import Any
 
@@ -403,3 +404,12 @@ def test_a_missing_client_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setitem(sys.modules, "redis.asyncio", None)
     with pytest.raises(BroadcastError, match=r"pip install 'lane-kernel\[redis\]'"):
         RedisBroadcastMap("redis://127.0.0.1")
+
+
+def test_the_client_is_imported_by_the_first_map_and_not_before() -> None:
+    code = (
+        "import sys, lane_kernel as lane; lane.RedisBroadcastMap; print('redis' in sys.modules); "
+        "lane.RedisBroadcastMap('redis://127.0.0.1'); print('redis' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "True"]
