@@ -105,24 +105,22 @@ class Chunk:
 Record = Chunk | Note
 
 
-_LARGE = 4096
-"""From this size on, a chunk is kept as the object it came as: copying it, and growing the arena, would cost more."""
-
-
 class _Segment:
-    """A run of records: columns of numbers and one arena of bytes; large chunks stand beside it."""
+    """A run of records: columns of numbers and one arena, of which the first `used` bytes hold data.
 
-    __slots__ = ("arena", "first", "large", "noted", "notes", "offsets", "size", "starts", "times", "tracks")
+    Its size is that and the bytes in its notes.
+    """
 
-    def __init__(self, first: int) -> None:
+    __slots__ = ("arena", "first", "noted", "notes", "offsets", "size", "starts", "times", "tracks", "used")
+
+    def __init__(self, first: int, arena: memoryview) -> None:
         self.first = first
         self.tracks = array("I")
         self.times = array("q")
         self.offsets = array("Q")
         self.starts = array("Q")
-        self.arena = bytearray()
-        self.large: dict[int, bytes] = {}
-        self.size = 0
+        self.arena = arena
+        self.used = self.size = 0
         self.notes: dict[int, Note] = {}
         self.noted = 0
 
@@ -131,14 +129,15 @@ class _Segment:
 
     def data(self, row: int, start: int = 0, stop: int | None = None) -> bytes:
         """A chunk's bytes, or a range of them; no more of it is copied."""
-        large = self.large.get(row)
-        if large is not None:
-            return large[start:stop]
         first = self.starts[row]
-        last = self.starts[row + 1] if row + 1 < len(self.starts) else len(self.arena)
+        last = self.starts[row + 1] if row + 1 < len(self.starts) else self.used
         if stop is not None:
             last = min(last, first + stop)
         return bytes(self.arena[first + start : last])
+
+
+def _arena(size: int) -> memoryview:
+    return memoryview(bytearray(size))
 
 
 class Store:
@@ -178,7 +177,8 @@ class Store:
         self._segment_size = min(_SEGMENT, budget // 8)
         self._max_records = max(budget // _BYTES_PER_RECORD, 8)
         self._segment_records = min(_SEGMENT_RECORDS, self._max_records // 8)
-        self._segment = _Segment(0)
+        self._segment = _Segment(0, _arena(self._segment_size))
+        self._spare: memoryview | None = None
         self._segments: deque[_Segment] = deque([self._segment])
         self._connections: list[Connection] = []
         self._by_address: dict[tuple[str, str], list[Connection]] = {}
@@ -233,7 +233,7 @@ class Store:
         Args:
             connection: Who saw them.
             direction: Which way they went.
-            data: The bytes; what can change is copied.
+            data: The bytes; they are copied.
         """
         track = connection.number * 2 - 2 + (direction is _TO_CLIENT)
         length = len(data)
@@ -249,16 +249,15 @@ class Store:
             self._lock.acquire()
         try:
             segment = self._segment
-            if segment.size >= self._segment_size or len(segment.tracks) >= self._segment_records:
-                segment = self._roomy_segment()
-            if length >= _LARGE:
-                segment.large[len(segment.tracks)] = bytes(data)
+            if segment.size + length > self._segment_size or len(segment.tracks) >= self._segment_records:
+                segment = self._roomy_segment(length)
+            start = segment.used
+            segment.used = stop = start + length
             segment.tracks.append(track)
             segment.times.append(time.monotonic_ns() - self.started_ns)
             segment.offsets.append(self._lengths[track])
-            segment.starts.append(len(segment.arena))
-            if length < _LARGE:
-                segment.arena += data
+            segment.starts.append(start)
+            segment.arena[start:stop] = data
             segment.size += length
             self._tracks[track].append(self.next)
             self._lengths[track] += length
@@ -290,22 +289,25 @@ class Store:
             segment.tracks.append(_NOTE)
             segment.times.append(moment)
             segment.offsets.append(0)
-            segment.starts.append(len(segment.arena))
+            segment.starts.append(segment.used)
             self.next += 1
             if self.size > self.budget:
                 self._forget()
 
-    def _roomy_segment(self) -> _Segment:
+    def _roomy_segment(self, length: int = 0) -> _Segment:
         segment = self._segment
-        if segment.size < self._segment_size and len(segment.tracks) < self._segment_records:
+        if segment.size + length <= self._segment_size and len(segment.tracks) < self._segment_records:
             return segment
-        segment = self._begin_segment()
+        segment = self._begin_segment(length)
         if self.next - self.first > self._max_records:
             self._forget()
         return segment
 
-    def _begin_segment(self) -> _Segment:
-        self._segment = _Segment(self.next)
+    def _begin_segment(self, length: int = 0) -> _Segment:
+        # What is larger than a segment has one to itself.
+        size = max(self._segment_size, length)
+        arena, self._spare = self._spare, None
+        self._segment = _Segment(self.next, arena if arena is not None and len(arena) == size else _arena(size))
         self._segments.append(self._segment)
         return self._segment
 
@@ -314,6 +316,8 @@ class Store:
             if len(self._segments) == 1:
                 self._begin_segment()
             old = self._segments.popleft()
+            # An arena is used again: memory that has been touched is much quicker than what the system gives anew.
+            self._spare = old.arena
             self.size -= old.size
             self.dropped_bytes += old.size - old.noted
             self.dropped += len(old) - len(old.notes)

@@ -32,7 +32,7 @@ class Config:
         max_body: A request's body: 413. Tornado takes 100 MB.
         head_timeout: A head that has begun, or the next request of a connection: 408, or the end. nginx takes 60 s.
         body_timeout: A request's body: 408.
-        max_frame: A frame's payload data: 1009.
+        max_frame: A frame's payload data: 1009 before it is read; None for as much as a message.
         max_message: A message, inflated: 1009. `websockets` takes 1 MiB, aiohttp 4 MiB, browsers have no bound.
         max_queue: Messages that wait for a handler before no more is read.
         max_write_buffer: Bytes that wait for a peer that does not read before a `send` waits for it, and beside them
@@ -56,7 +56,7 @@ class Config:
     max_body: int = 16 * 1024 * 1024
     head_timeout: float = 60.0
     body_timeout: float = 60.0
-    max_frame: int = MAX_MESSAGE
+    max_frame: int | None = None
     max_message: int = MAX_MESSAGE
     max_queue: int = 1024
     max_write_buffer: int = 1024 * 1024
@@ -94,7 +94,6 @@ class Config:
             max_body=256 * 1024 * 1024,
             head_timeout=300.0,
             body_timeout=300.0,
-            max_frame=256 * 1024 * 1024,
             max_message=256 * 1024 * 1024,
             max_queue=16 * 1024,
             max_write_buffer=16 * 1024 * 1024,

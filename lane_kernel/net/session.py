@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+import os
+from collections.abc import AsyncIterable, Callable, Iterable, Iterator
+from types import TracebackType
 from typing import Self
 
 from lane_kernel.capture import Connection
 from lane_kernel.errors import LaneError
 from lane_kernel.net.faults import Faults
+from lane_kernel.net.liveness import PongTimeoutError
 from lane_kernel.net.stream import unmask
 from lane_kernel.net.transport import FrameTransport
 from lane_kernel.sides import Side
 from lane_kernel.wire.deflate import DeflateParameters
-from lane_kernel.wire.frames import Frame, FrameError, Opcode
+from lane_kernel.wire.frames import CloseCode, Frame, FrameError, Opcode, encode_text
 from lane_kernel.wire.messages import Message
 from lane_kernel.wire.rules import ProtocolError
 
@@ -45,6 +48,59 @@ def _message(message: str | bytes | bytearray | memoryview) -> Message:
     if isinstance(message, bytearray | memoryview):
         return bytes(message)
     raise TypeError(f"a message is str or bytes, not {type(message).__name__}")
+
+
+class OutgoingMessage:
+    """A message that is being sent in fragments: each goes out at once, the last frame at the end of the block.
+
+    Pings, Pongs and a Close may go between the fragments; another message may not. Where the block raises, the message
+    cannot be finished, and the connection is closed with 1011. Without any fragment, nothing is sent.
+
+    Source: RFC 6455 §5.4.
+    """
+
+    def __init__(self, transport: FrameTransport) -> None:
+        """Send nothing yet."""
+        self._transport = transport
+        self._opcode: Opcode | None = None
+
+    async def send(self, part: str | bytes | bytearray | memoryview) -> None:
+        """Send a fragment.
+
+        Args:
+            part: str for a text message, bytes for a binary one.
+
+        Raises:
+            TypeError: It is not of the first one's kind.
+            FrameError: Another message is unfinished, or text that UTF-8 has no bytes for.
+            ConnectionStateError: A Close has been sent.
+            ConnectionLostError: The connection is gone, or the peer did not read in time.
+        """
+        data = _message(part)
+        if isinstance(data, str):
+            opcode, payload = Opcode.TEXT, encode_text(data)
+        else:
+            opcode, payload = Opcode.BINARY, data
+        if self._opcode not in (None, opcode):
+            raise TypeError(f"a fragment is of the first one's kind, not {type(part).__name__}")
+        kind = opcode if self._opcode is None else Opcode.CONTINUATION
+        await self._transport.send(Frame(kind, payload, fin=False))
+        self._opcode = opcode
+
+    async def __aenter__(self) -> Self:
+        """Begin."""
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Send the last frame."""
+        if self._opcode is None:
+            return
+        if error is None:
+            await self._transport.send(Frame(Opcode.CONTINUATION))
+        else:
+            await self._transport.close(CloseCode.INTERNAL_ERROR, f"a message was cut short by {type(error).__name__}")
 
 
 def pieces_of(data: bytes, chop: int | None) -> Iterator[bytes]:
@@ -163,13 +219,15 @@ class WebSocketSession:
             ConnectionLostError: The connection is gone.
             WriteBufferFullError: The peer does not read, and as much as may wait for it does already.
         """
-        transport = self._transport
-        if not transport.has_room:
+        self._check_room()
+        self._transport.send_message(_message(message))
+
+    def _check_room(self) -> None:
+        if not self._transport.has_room:
             raise WriteBufferFullError(
-                f"connection {self.connection.number}: over {transport.config.max_write_buffer:,} bytes wait for a "
-                "peer that does not read: `await ws.send()` waits for it"
+                f"connection {self.connection.number}: over {self._transport.config.max_write_buffer:,} bytes wait for "
+                "a peer that does not read: `await ws.send()` waits for it"
             )
-        transport.send_message(_message(message))
 
     def offer(self, data: bytes) -> bool:
         """Send the bytes of whole frames at once, if that needs no waiting: encoded once, they serve many peers.
@@ -234,13 +292,82 @@ class WebSocketSession:
                 await asyncio.sleep(pause)
             await self._transport.send_bytes(piece)
 
-    async def ping(self, payload: bytes = b"") -> None:
-        """Send a Ping.
+    @property
+    def latency(self) -> float | None:
+        """The round-trip time of the last Ping that was answered, keep-alive ones included, in seconds; None before."""
+        return self._transport.pings.latency
+
+    async def ping(self, payload: bytes | None = None, timeout: float | None = None) -> float:
+        """Send a Ping and wait for its Pong.
+
+            seconds = await ws.ping()
+
+        Args:
+            payload: What the Pong is to bring back, at most 125 bytes; 4 random bytes by default.
+            timeout: The bound on the wait in seconds; `config.ping_timeout` by default.
+
+        Returns:
+            The round-trip time in seconds.
 
         Raises:
+            PongTimeoutError: The Pong did not come in time.
+            ConnectionClosedError: The connection closed before the Pong came.
+            ConnectionStateError: A Close has been sent.
+            FrameError: The payload is longer than 125 bytes.
             ConnectionLostError: The connection is gone.
         """
-        await self._transport.send(Frame(Opcode.PING, payload))
+        bound = self._transport.config.ping_timeout if timeout is None else timeout
+        await self._transport.room()
+        pong = self._transport.ping(os.urandom(4) if payload is None else payload)
+        try:
+            async with asyncio.timeout(bound):
+                seconds = await pong
+        except TimeoutError:
+            raise PongTimeoutError(f"connection {self.connection.number}: no Pong came within {bound:g} s") from None
+        if seconds is None:
+            raise self._closed()
+        return seconds
+
+    def post_ping(self, payload: bytes = b"") -> None:
+        """Send a Ping without waiting for anything; its Pong sets `latency`.
+
+        Raises:
+            ConnectionStateError: A Close has been sent.
+            FrameError: The payload is longer than 125 bytes.
+            ConnectionLostError: The connection is gone.
+            WriteBufferFullError: The peer does not read, and as much as may wait for it does already.
+        """
+        self._check_room()
+        self._transport.ping(payload)
+
+    def message(self) -> OutgoingMessage:
+        """Send a message in fragments, one by one.
+
+        async with ws.message() as message:
+            await message.send("frag")
+            await message.send("mented")
+        """
+        return OutgoingMessage(self._transport)
+
+    async def send_fragments(self, parts: Iterable[str | bytes] | AsyncIterable[str | bytes]) -> None:
+        """Send a message in fragments, each as soon as it is there.
+
+        Args:
+            parts: The fragments, all str or all bytes.
+
+        Raises:
+            TypeError: A part is not of the first one's kind.
+            FrameError: Another message is unfinished, or text that UTF-8 has no bytes for.
+            ConnectionStateError: A Close has been sent.
+            ConnectionLostError: The connection is gone, or the peer did not read in time.
+        """
+        async with self.message() as message:
+            if isinstance(parts, AsyncIterable):
+                async for part in parts:
+                    await message.send(part)
+            else:
+                for part in parts:
+                    await message.send(part)
 
     async def receive(self) -> str | bytes:
         """Wait for the next message.
@@ -253,8 +380,11 @@ class WebSocketSession:
         """
         message = await self._transport.receive()
         if message is None:
-            raise ConnectionClosedError(self.connection.number, self.close_code, self.close_reason, self.failure)
+            raise self._closed()
         return message
+
+    def _closed(self) -> ConnectionClosedError:
+        return ConnectionClosedError(self.connection.number, self.close_code, self.close_reason, self.failure)
 
     async def close(self, code: int | None = 1000, reason: str = "", timeout: float | None = None) -> None:
         """Do the closing handshake and end the connection; harmless where it has ended.

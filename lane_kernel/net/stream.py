@@ -33,9 +33,12 @@ READ = 256 * 1024
 JOIN = 64 * 1024
 """Bytes that are joined to one write before it is made."""
 
+JOIN_SECONDS = 0.001
+"""How long what an HTTP handler sends is kept while the loop does not come round."""
+
 MAX_WRITE_BUFFER = 32 * 1024 * 1024
-"""Bound on the bytes that wait for a peer that does not read, before more is sent; twice the largest message, so that a
-Pong may wait behind one. Tornado's own default is none."""
+"""Bound on the bytes of HTTP that wait for a peer that does not read, before more is sent; frames have bounds of their
+own. Tornado's own default is none."""
 
 WRITE = 256 * 1024
 """Bytes that one write of what waits takes at the most."""
@@ -114,6 +117,7 @@ class RecordedStream(IOStream):
         self._receive: Callable[[bytes], object] | None = None
         self._ended: Callable[[], object] | None = None
         self.is_joining = False
+        self._join_until = 0.0
         self.joined: list[bytes] = []
         self.waiting = 0
         self._unsent = bytearray()
@@ -233,7 +237,8 @@ class RecordedStream(IOStream):
     def send(self, data: bytes) -> None:
         """Write at once what the socket takes, and keep the rest for it; `drained` waits.
 
-        Every byte on its way to the socket comes through here: of HTTP, of event streams, of frames.
+        Every byte on its way to the socket comes through here: of HTTP, of event streams, of frames. What follows a
+        write at once, before the loop comes round, is joined to the next.
 
         Raises:
             ConnectionLostError: The connection is gone, or too much waits for a peer that does not read.
@@ -246,6 +251,18 @@ class RecordedStream(IOStream):
             self._join(data)
         else:
             self._write(data)
+            if self._receive is None and not self._closed:
+                # Of frames, those are joined that answer one read.
+                self.is_joining = True
+                self._join_until = self._loop.time() + JOIN_SECONDS
+                self._loop.call_soon(self.end_joining)
+
+    def end_joining(self) -> None:
+        """Join no more, and write what has been kept."""
+        self.is_joining = False
+        if self.joined:
+            with contextlib.suppress(ConnectionLostError):  # whoever reads, or sends next, is told
+                self.write_joined()
 
     def _send_faulty(self, writer: FaultyWriter, data: bytes) -> None:
         try:
@@ -288,6 +305,10 @@ class RecordedStream(IOStream):
         self.waiting += len(data)
         if not self.is_joining or self.waiting >= JOIN:
             self.write_joined()
+        elif self._receive is None and self._loop.time() > self._join_until:
+            # A handler that blocks the loop between two of its writes.
+            self._join_until = self._loop.time() + JOIN_SECONDS
+            self.write_joined()
 
     def write_joined(self) -> None:
         """Write what has been kept.
@@ -305,8 +326,12 @@ class RecordedStream(IOStream):
         """Write what the socket takes now, record that, and keep the rest."""
         if self._receive is None:
             self._maybe_add_error_listener()  # as IOStream's own `write` does
+        if not data:
+            return
         taken = 0
-        if not self._unsent:
+        # A write that TLS could not finish is tried again with at least as much; so it is given no more at once than
+        # `_handle_write` gives it.
+        if not self._unsent and not (self._is_tls and len(data) > WRITE):
             try:
                 taken = self.socket.send(data)
             except _NOT_NOW:
@@ -321,7 +346,7 @@ class RecordedStream(IOStream):
 
     def _keep(self, data: memoryview, taken: int) -> None:
         """Record what the socket has taken of some data, and keep the rest until it takes more."""
-        if len(self._unsent) > MAX_WRITE_BUFFER:
+        if self._receive is None and len(self._unsent) > MAX_WRITE_BUFFER:
             error = ConnectionLostError(
                 f"connection {self.record.number}: over {MAX_WRITE_BUFFER:,} bytes wait for a peer that does not read"
             )
@@ -425,7 +450,8 @@ class RecordedStream(IOStream):
     # Its end
 
     def end_writing(self) -> None:
-        """End our direction and go on reading; what faults hold goes before."""
+        """End our direction and go on reading; what is kept, and what faults hold, goes before."""
+        self.end_joining()
         self.faults.when_settled(self._shut_down)
 
     def _shut_down(self) -> None:
@@ -465,8 +491,10 @@ class RecordedStream(IOStream):
                     break
 
     def close(self, exc_info: Any = False) -> None:
-        """End the connection; what faults hold goes before, where the peer is still there."""
+        """End the connection; what is kept, and what faults hold, goes before, where the peer is still there."""
         if not self.closed():
+            if self.joined and not exc_info and not self.saw_eof:
+                self.end_joining()
             self.faults.close(is_lost=bool(exc_info) or self.saw_eof)
         super().close(exc_info)
 

@@ -14,12 +14,14 @@ import contextvars
 from collections import deque
 from collections.abc import Callable
 
+from lane_kernel.errors import LaneError
 from lane_kernel.net.config import DEFAULT, Config
+from lane_kernel.net.liveness import Liveness, PeerSilentError, Pings
 from lane_kernel.net.stream import ConnectionLostError, RecordedStream, unmask
 from lane_kernel.sides import Side
-from lane_kernel.wire.connection import Closed, ConnectionStateError, Event, Failed, State, WebSocketConnection
+from lane_kernel.wire.connection import Closed, ConnectionStateError, Event, Failed, Pong, State, WebSocketConnection
 from lane_kernel.wire.deflate import DeflateParameters
-from lane_kernel.wire.frames import Frame, Opcode, split_frames
+from lane_kernel.wire.frames import CloseCode, Frame, Opcode, split_frames
 from lane_kernel.wire.messages import Message
 from lane_kernel.wire.policy import POLITE, Policy
 from lane_kernel.wire.rules import ProtocolError
@@ -38,6 +40,7 @@ class FrameTransport:
         side: Which end this is.
         config: The bounds.
         closed_first: The end that sent a Close first, or None.
+        pings: The Pings that wait for their Pongs.
     """
 
     def __init__(
@@ -48,7 +51,7 @@ class FrameTransport:
         config: Config = DEFAULT,
         policy: Policy = POLITE,
         deflate: DeflateParameters | None = None,
-        on_failure: Callable[[ProtocolError], object] | None = None,
+        on_failure: Callable[[LaneError], object] | None = None,
     ) -> None:
         """Take over a stream whose handshake is done, and begin to read.
 
@@ -58,7 +61,7 @@ class FrameTransport:
             config: The bounds.
             policy: What this end does of its own accord.
             deflate: What the handshake agreed on permessage-deflate.
-            on_failure: Told when the peer breaks a rule.
+            on_failure: Told when the peer breaks a rule, is silent for too long, or does not read.
         """
         self.side = side
         self.closed_first: Side | None = None
@@ -71,12 +74,18 @@ class FrameTransport:
             offset=handed_out,
             unmask=unmask,
             max_message=config.max_message,
+            max_frame=config.max_frame,
             policy=policy,
             deflate=deflate,
             holds_end=True,
         )
         self._on_failure = on_failure
         self._loop = asyncio.get_running_loop()
+        self.pings = Pings()
+        self._liveness: Liveness | None = None
+        if config.idle_timeout is not None or config.ping_interval is not None:
+            self._liveness = Liveness(config, self._keep_alive, self._give_up, lambda: not self._is_full)
+        self._unread_answers = 0
         self._messages: deque[Message] = deque()
         self._waiters: set[asyncio.Future[None]] = set()
         self._callback: Callable[[Message], object] | None = None
@@ -139,6 +148,8 @@ class FrameTransport:
         if self._is_finishing:
             return
         stream, connection = self._stream, self._connection
+        if self._liveness is not None:
+            self._liveness.hear()
         events = connection.receive_data(data)
         stream.is_joining = len(events) > 1 or self._callback is not None
         if answer := connection.data_to_send():
@@ -146,9 +157,9 @@ class FrameTransport:
         self._deliver(events)
         if stream.is_joining:
             if len(self._messages) > 1:
-                self._loop.call_soon(self._end_joining)  # after those who were woken
+                self._loop.call_soon(stream.end_joining)  # after those who were woken
             else:
-                self._end_joining()
+                stream.end_joining()
         if connection.is_holding:
             self._hold()
         elif connection.state is _CLOSED:
@@ -163,10 +174,12 @@ class FrameTransport:
                 elif not (self._closing and len(messages) >= self.config.max_queue):
                     # Once we are closing, nothing may keep the other end's Close from being read.
                     messages.append(event)
+            elif isinstance(event, Pong):
+                self.pings.answer(event.payload)
             elif isinstance(event, Closed):
                 self.closed_first = self.closed_first or self.side.peer
-            elif isinstance(event, Failed) and self._on_failure is not None:
-                self._on_failure(event.error)
+            elif isinstance(event, Failed):
+                self._tell(event.error)
         if len(messages) >= self.config.max_queue and not self._closing:
             self._is_full = True
             self._stream.pause_reading()
@@ -196,6 +209,13 @@ class FrameTransport:
 
     def _answer(self, data: bytes) -> None:
         """Send what the connection says of its own accord: Pongs, and Closes."""
+        stream = self._stream
+        self._unread_answers = self._unread_answers + len(data) if stream.writing() else 0
+        if self._unread_answers > self.config.max_write_buffer:
+            text = f"over {self.config.max_write_buffer:,} bytes of Pongs wait for a peer that does not read"
+            self._tell(error := ConnectionLostError(f"connection {stream.record.number}: {text}"))
+            stream.close(exc_info=error)
+            return
         with contextlib.suppress(ConnectionLostError):  # `_ended` is told
             self._send_frames(data)
 
@@ -208,12 +228,9 @@ class FrameTransport:
             for frame in split_frames(data):
                 stream.send(frame)
 
-    def _end_joining(self) -> None:
-        stream = self._stream
-        stream.is_joining = False
-        if stream.joined:
-            with contextlib.suppress(ConnectionLostError):  # `_ended` is told
-                stream.write_joined()
+    def _tell(self, error: LaneError) -> None:
+        if self._on_failure is not None:
+            self._on_failure(error)
 
     # How it ends
 
@@ -232,7 +249,7 @@ class FrameTransport:
     def _release(self) -> None:
         """Deal with the Close, or the broken rule, that was held."""
         self._cancel_timer()
-        self._end_joining()
+        self._stream.end_joining()
         events = self._connection.receive_data(b"")
         self._answer(self._connection.data_to_send())
         self._deliver(events)
@@ -263,6 +280,9 @@ class FrameTransport:
     def _ended(self) -> None:
         """The socket has been closed, by either end."""
         self._cancel_timer()
+        if self._liveness is not None:
+            self._liveness.stop()
+        self.pings.end()
         self._deliver(self._connection.receive_eof())
         if not self._end.done():
             self._end.set_result(None)
@@ -416,6 +436,30 @@ class FrameTransport:
             return False
         return True
 
+    def ping(self, payload: bytes) -> asyncio.Future[float | None]:
+        """Send a Ping, whether or not there is room.
+
+        Returns:
+            Done with the round-trip time in seconds when its Pong comes; with None when the connection ends before.
+
+        Raises:
+            ConnectionStateError: A Close has been sent.
+            FrameError: The payload is longer than 125 bytes.
+            ConnectionLostError: The connection is gone.
+        """
+        if self._stream.closed():
+            raise self._lost()
+        self._connection.send(Frame(Opcode.PING, payload))
+        pong = self.pings.add(payload)
+        self._stream.send(self._connection.data_to_send())
+        return pong
+
+    def _keep_alive(self, payload: bytes) -> asyncio.Future[float | None] | None:
+        try:
+            return self.ping(payload)
+        except (ConnectionLostError, ConnectionStateError):
+            return None  # `_ended` is told
+
     async def send(self, frame: Frame) -> None:
         """Send a frame by the rules.
 
@@ -470,20 +514,33 @@ class FrameTransport:
         Raises:
             FrameError: The code is never sent, or the reason too long.
         """
-        if self._connection.state is State.OPEN and not self._stream.closed():
+        self._begin_close(code, reason)
+        await asyncio.wait({self._end}, timeout=self.config.close_timeout if timeout is None else timeout)
+        self.abort()
+
+    def _give_up(self, code: CloseCode, error: PeerSilentError) -> None:
+        """Close for a peer that is silent, and end the socket where it stays so."""
+        if self._connection.state is _OPEN:
+            self._tell(error)
+            self._begin_close(code, str(error))
+            if self._timer is None:
+                self._timer = self._call_later(self.config.close_timeout, self._stream.close)
+
+    def _begin_close(self, code: int | None, reason: str) -> None:
+        if self._connection.state is _OPEN and not self._stream.closed():
             self._connection.close(code, reason)
             self.closed_first = self.closed_first or self.side
             self._answer(self._connection.data_to_send())
             self._stream.faults.finish()
-        self._end_joining()
+        if self._liveness is not None:
+            self._liveness.stop()
+        self._stream.end_joining()
         self._closing = True
         if self._connection.is_holding:
             self._release()
         elif not self._is_finishing:
             self._is_full = False
             self._stream.resume_reading()
-        await asyncio.wait({self._end}, timeout=self.config.close_timeout if timeout is None else timeout)
-        self.abort()
 
     def abort(self) -> None:
         """End the socket without a word."""

@@ -21,7 +21,6 @@ from lane_kernel.server.routes import Route, RouteKind
 from lane_kernel.server.stream import Stream
 from lane_kernel.sides import Side
 from lane_kernel.wire.connection import ConnectionStateError
-from lane_kernel.wire.rules import ProtocolError
 
 if TYPE_CHECKING:
     from lane_kernel.server.server import Server
@@ -263,7 +262,7 @@ class Exchange:
     def _fail(self, error: Exception) -> None:
         self._server.fail(error, self._at, self.stream.connection)
 
-    def _on_failure(self, error: ProtocolError) -> None:
+    def _on_failure(self, error: LaneError) -> None:
         self._report("warning", str(error))
 
     def _report(self, level: str, text: str) -> None:

@@ -28,7 +28,6 @@ from lane_kernel.sides import Side
 from lane_kernel.timeline import Timeline
 from lane_kernel.wire.deflate import DeflateParameters
 from lane_kernel.wire.policy import POLITE, Policy
-from lane_kernel.wire.rules import ProtocolError
 
 STOP_TIMEOUT = 5.0
 """Default bound on `stop`, in seconds."""
@@ -271,11 +270,11 @@ class Server(Registry):
         self.touch()
         return self
 
-    def websocket_options(self, on_failure: Callable[[ProtocolError], object]) -> WebSocketOptions:
+    def websocket_options(self, on_failure: Callable[[LaneError], object]) -> WebSocketOptions:
         """What it speaks once a connection is upgraded.
 
         Args:
-            on_failure: Told when the peer breaks a rule.
+            on_failure: Told when the peer breaks a rule, is silent for too long, or does not read.
         """
         return WebSocketOptions(self.subprotocols, self.deflate, self.policy, on_failure)
 

@@ -162,7 +162,7 @@ class Events:
             EventStreamError: The type or the ID holds a line break or NUL.
             ConnectionLostError: The client is gone.
         """
-        await self._stream.send(encode_event(_text(data), event=event, id=id, retry=retry))
+        await self._stream.write(encode_event(_text(data), event=event, id=id, retry=retry))
 
     async def follow(self, channel: Channel | BroadcastMap, key: str | None = None, *, gap_event: str = "gap") -> None:
         """Send what a channel is sent, each message as an event with its ID, until the client leaves.
@@ -221,10 +221,12 @@ class Events:
         Raises:
             ConnectionLostError: The client is gone.
         """
-        await self._stream.send(encode_event(comment=text))
+        await self._stream.write(encode_event(comment=text))
 
 
 def _text(data: object) -> str:
+    if isinstance(data, str):
+        return data
     if isinstance(data, dict | list | tuple | int | float | bool | None):
         return json.dumps(data, ensure_ascii=False, default=str)
     return data.decode(errors="replace") if isinstance(data, bytes) else str(data)
@@ -307,7 +309,12 @@ def events_run(handler: Handler) -> Run:
         if ctx.request.method == "HEAD":
             return Status.CONTINUE
         with Events(stream, ctx) as events:
-            await handler(events, **ctx.route_params)
+            try:
+                await handler(events, **ctx.route_params)
+            except Exception:
+                await stream.try_flush()
+                raise
+        await stream.flush()
         return Status.CONTINUE
 
     return run

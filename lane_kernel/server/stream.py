@@ -23,7 +23,6 @@ from lane_kernel.wire.frames import Frame, Opcode, decode_header, payload_of
 from lane_kernel.wire.handshake import Agreement, accept_key, agree
 from lane_kernel.wire.messages import TEXT_ERRORS, Message
 from lane_kernel.wire.policy import POLITE, Policy
-from lane_kernel.wire.rules import ProtocolError
 from lane_kernel.wire.utf8 import first_wrong_byte
 
 MAX_FRAME = 65_535
@@ -132,13 +131,13 @@ class WebSocketOptions:
         subprotocols: The subprotocols it speaks.
         deflate: What it wishes of permessage-deflate; None declines it.
         policy: What it does of its own accord.
-        on_failure: Told when the peer breaks a rule.
+        on_failure: Told when the peer breaks a rule, is silent for too long, or does not read.
     """
 
     subprotocols: Sequence[str] = ()
     deflate: DeflateParameters | None = None
     policy: Policy = POLITE
-    on_failure: Callable[[ProtocolError], object] | None = None
+    on_failure: Callable[[LaneError], object] | None = None
 
 
 class Stream:
@@ -242,6 +241,17 @@ class Stream:
         """
         self._stream.send(as_bytes(data))
         await self._stream.flush(self.config.send_timeout)
+
+    async def write(self, data: bytes) -> None:
+        """Send bytes as they are; wait only while more than `config.max_write_buffer` waits for the peer to read.
+
+        Raises:
+            ConnectionLostError: The connection is gone, or the peer has stopped reading.
+        """
+        stream = self._stream
+        if stream.waiting > self.config.max_write_buffer:
+            await stream.flush(self.config.send_timeout, self.config.max_write_buffer)
+        stream.send(data)
 
     async def send_list(self, parts: Iterable[Data]) -> None:
         """Send several pieces of bytes at once.

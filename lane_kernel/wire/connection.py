@@ -31,8 +31,8 @@ from lane_kernel.sides import Side
 from lane_kernel.wire import rules
 from lane_kernel.wire.deflate import DeflateParameters, Inflater
 from lane_kernel.wire.frames import (
-    LEAST_LENGTH,
     LONG,
+    LONGER,
     Frame,
     FrameHeader,
     Opcode,
@@ -137,6 +137,7 @@ class WebSocketConnection:
         offset: int = 0,
         unmask: Unmask = apply_mask,
         max_message: int = MAX_MESSAGE,
+        max_frame: int | None = None,
         policy: Policy = POLITE,
         deflate: DeflateParameters | None = None,
         holds_end: bool = False,
@@ -149,6 +150,8 @@ class WebSocketConnection:
             offset: Where the first frame begins in the incoming direction's stream.
             unmask: The function that unmasks payload data.
             max_message: The bound on a message in bytes, inflated; a longer one fails the connection with 1009.
+            max_frame: The bound on the length that a frame declares, in bytes; a longer one fails the connection with
+                1009 before its payload data is read. None besides the message's by default.
             policy: What this end does of its own accord.
             deflate: What the opening handshake agreed on permessage-deflate.
             holds_end: Whether a Close, or what fails the connection, waits for the next call of `receive_data`, so that
@@ -163,14 +166,15 @@ class WebSocketConnection:
         self.close_reason = ""
         self.failure: ProtocolError | None = None
         self._unmask = unmask
-        self._max_message = max_message
+        self._max_frame = max_frame
+        self._most = max_message if max_frame is None else min(max_message, max_frame)
         self._writer = FrameWriter(side, policy, deflate, mask=unmask, make_masking_key=make_masking_key)
         inflater = None if deflate is None else Inflater(deflate, side.peer)
         self._rsv_allowed = 0 if deflate is None else RSV1
         self._message = MessageReader(
             blame=self._blame, max_message=max_message, inflater=inflater, checks_utf8=policy.checks_utf8
         )
-        self._quick = quick_heads(side.peer, min(max_message, 125))
+        self._quick = quick_heads(side.peer, min(self._most, 125))
         self._events: list[Event] = []
         self._holds_end = holds_end
         self.is_holding = False
@@ -260,8 +264,8 @@ class WebSocketConnection:
     def _read_whole_messages(self, buffer: bytes, position: int, events: list[Event]) -> int:
         """Read messages of one frame each that have come whole: the case that has to be quick.
 
-        One look at a table tells that a frame breaks no rule, and a short one's length; only a longer one's header is
-        decoded. Everything else, and every frame that breaks a rule, is left where it stands for the other loop.
+        One look at a table tells that a frame breaks no rule, and a short one's length; only a very long one's header
+        is decoded. Everything else, and every frame that breaks a rule, is left where it stands for the other loop.
 
         Returns:
             Where the first byte stands that was not read.
@@ -269,6 +273,7 @@ class WebSocketConnection:
         quick, unmask, append = self._quick, self._unmask, events.append
         is_masked = self.side is Side.SERVER
         head_size = 6 if is_masked else 2
+        most = self._most
         size = len(buffer)
         last = size - head_size
         try:
@@ -276,9 +281,14 @@ class WebSocketConnection:
                 head = buffer[position] << 8 | buffer[position + 1]
                 length = quick[head]
                 start = position + head_size
-                if length > 125:
-                    header = decode_header(buffer, position) if length == LONG else None
-                    if header is None or not LEAST_LENGTH[header.length_bits] <= header.length <= self._max_message:
+                if length == LONG and start + 2 <= size:
+                    length = buffer[position + 2] << 8 | buffer[position + 3]
+                    start += 2
+                    if not 126 <= length <= most:
+                        break
+                elif length > 125:
+                    header = decode_header(buffer, position) if length == LONGER else None
+                    if header is None or not 0x10000 <= header.length <= most:
                         break
                     start, length = position + header.size, header.length
                 stop = start + length
@@ -310,6 +320,9 @@ class WebSocketConnection:
             is_compressed = bool(header.rsv & self._rsv_allowed) and header.opcode != Opcode.CONTINUATION
             message.begin(opcode, is_compressed=is_compressed)
         message.check_room(header.length, span)
+        if self._max_frame is not None and header.length > self._max_frame:
+            text = f"a frame of {header.length:,} bytes, over the bound of {self._max_frame:,}"
+            raise ProtocolError(rules.MESSAGE_TOO_BIG, span, text)
 
     def _judge(self, header: FrameHeader, span: Span) -> None:
         for rule, text in judge_header(header, self.side.peer, self._rsv_allowed):

@@ -398,8 +398,9 @@ def encode_event(
         lines.append(f"retry: {_whole_milliseconds(retry)}")
     if data is not None:
         lines += [f"data: {line}" for line in _split_lines(data)]
+    lines.append("\n")
     try:
-        return "".join(f"{line}\n" for line in (*lines, "")).encode()
+        return "\n".join(lines).encode()
     except UnicodeEncodeError as error:
         raise EventStreamError(
             f"an event stream is UTF-8, which has no {error.object[error.start]!r}, half of a surrogate pair"
@@ -417,7 +418,7 @@ def _whole_milliseconds(retry: int) -> int:
 
 
 def _split_lines(text: str) -> list[str]:
-    return re.split(r"\r\n|\n|\r", text)
+    return re.split(r"\r\n|\n|\r", text) if "\n" in text or "\r" in text else [text]
 
 
 def _one_line(what: str, value: str) -> str:

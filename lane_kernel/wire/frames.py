@@ -81,8 +81,8 @@ LEAST_LENGTH = {7: 0, 16: 126, 64: 0x10000}
 Source: RFC 6455 §5.2.
 """
 
-LONG = 0x7E
-"""In the table of `quick_heads`: the length stands in the bytes after the first two."""
+LONG, LONGER = 0x7E, 0x7F
+"""In the table of `quick_heads`: the length stands in the 2, or the 8, bytes after the first two."""
 
 SLOW = 0xFF
 """In the table of `quick_heads`: no whole message, or one that breaks a rule."""
@@ -206,7 +206,7 @@ def quick_heads(sender: Side, bound: int = 125) -> bytes:
 
     Returns:
         A byte for each two bytes of a header, taken as a number in network order: a length up to the bound; `LONG`
-        where more bytes say the length; `SLOW` for every other frame.
+        and `LONGER` where more bytes say the length; `SLOW` for every other frame.
     """
     table = bytearray([SLOW]) * 0x10000
     for opcode in (Opcode.TEXT, Opcode.BINARY):
@@ -216,8 +216,8 @@ def quick_heads(sender: Side, bound: int = 125) -> bytes:
             header = decode_header(head + b"\x00" + b"\xff" * 11)
             if header is None or any(True for _ in judge_header(header, sender)):
                 continue
-            length = header.length if header.length_bits == 7 else LONG
-            if length == LONG or length <= bound:
+            length = {7: header.length, 16: LONG, 64: LONGER}[header.length_bits]
+            if length > 125 or length <= bound:
                 table[int.from_bytes(head, "big")] = length
     return bytes(table)
 

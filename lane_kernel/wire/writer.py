@@ -31,7 +31,11 @@ RSV1 = 4
 
 
 class FrameWriter:
-    """Encodes what one end sends."""
+    """Encodes what one end sends.
+
+    Attributes:
+        is_fragmenting: Whether a message whose fragments are sent one by one is unfinished.
+    """
 
     def __init__(
         self,
@@ -58,14 +62,9 @@ class FrameWriter:
         self._rsv_allowed = 0 if deflate is None else RSV1
         self._mask = mask
         self._make_masking_key = make_masking_key
-        self._is_fragmenting = False
+        self.is_fragmenting = False
         # The bytes of a character that the last fragment of a text cut; None where there is no text to go on.
         self._cut: bytes | None = None
-
-    @property
-    def is_fragmenting(self) -> bool:
-        """Whether a message is unfinished, so that no other may begin."""
-        return self._is_fragmenting
 
     def own(self, frame: Frame) -> Frame:
         """A frame as this end sends it: a client's with a masking-key, where it has none of its own."""
@@ -76,7 +75,7 @@ class FrameWriter:
     def frame(self, frame: Frame) -> bytes:
         """Encode a frame exactly as it is."""
         if frame.opcode < 8:
-            self._is_fragmenting = not frame.fin
+            self.is_fragmenting = not frame.fin
             self._cut = None if frame.fin else _cut_character(self._text_in(frame))
         if frame.rsv1 and self._deflater is not None:
             # Compressed by someone else: it enters the peer's window and not ours.
@@ -102,7 +101,7 @@ class FrameWriter:
             FrameError: Text that UTF-8 has no bytes for; a fragment size below 1; or a message whose fragments are sent
                 one by one is unfinished.
         """
-        if self._is_fragmenting:
+        if self.is_fragmenting:
             raise FrameError("a message is unfinished: send its last fragment first (RFC 6455 §5.4)")
         if fragment_size is not None and fragment_size < 1:
             raise FrameError(f"a fragment has at least 1 byte, not {fragment_size}")
@@ -144,9 +143,9 @@ class FrameWriter:
         for rule, text in judge_header(frame.header, self._side, self._rsv_allowed):
             if self._policy.masks or rule is not rules.UNMASKED_CLIENT_FRAME:
                 yield rule, text
-        if frame.opcode == Opcode.CONTINUATION and not self._is_fragmenting:
+        if frame.opcode == Opcode.CONTINUATION and not self.is_fragmenting:
             yield rules.UNEXPECTED_CONTINUATION, "a continuation frame outside a message"
-        if frame.opcode in (Opcode.TEXT, Opcode.BINARY) and self._is_fragmenting:
+        if frame.opcode in (Opcode.TEXT, Opcode.BINARY) and self.is_fragmenting:
             yield rules.DATA_INSIDE_MESSAGE, "a new message inside an unfinished one"
         if frame.opcode == Opcode.CLOSE:
             for rule, _, text in judge_close(frame.payload):

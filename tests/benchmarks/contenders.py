@@ -256,7 +256,7 @@ async def lane(*, captures: bool = True, callback: bool = False) -> int:
     from lane_kernel.wire.frames import Frame, Opcode
 
     gate, room = Gate(), set()
-    server = Server("benchmark", store=Store() if captures else Store(budget=0))
+    server = Server("benchmark", store=Store(budget=32 * 1024 * 1024) if captures else Store(budget=0))
 
     if callback:
         server.websocket("/echo", on_message=lambda ws, message: ws.post(message))

@@ -178,25 +178,33 @@ class OneStream:
         """Nothing stays open."""
 
 
-def _gather(socks: list[socket.socket], expected: int) -> None:
-    """Read from all until so many bytes have come from each."""
-    selector = selectors.DefaultSelector()
-    left: dict[int, int] = {}
-    by_number = {sock.fileno(): sock for sock in socks}
-    for number in by_number:
-        selector.register(number, selectors.EVENT_READ)
-        left[number] = expected
-    busy = len(socks)
-    while busy:
-        ready = selector.select(PATIENCE)
-        assert ready, f"{busy} connections wait for more"
-        for key, _ in ready:
-            count = len(by_number[key.fd].recv(65536))
-            assert count, "the server ended a connection"
-            left[key.fd] -= count
-            if left[key.fd] <= 0:
-                busy -= 1
-                selector.unregister(key.fd)
+class Crowd:
+    """Connections that are all sent the same, and read together."""
+
+    def __init__(self, socks: list[socket.socket]) -> None:
+        self.socks = socks
+        self._by_number = {sock.fileno(): sock for sock in socks}
+        self._selector = selectors.DefaultSelector()
+        for number in self._by_number:
+            self._selector.register(number, selectors.EVENT_READ)
+
+    def gather(self, expected: int) -> None:
+        """Read until so many bytes have come from each."""
+        left = dict.fromkeys(self._by_number, expected)
+        busy = len(left)
+        while busy:
+            ready = self._selector.select(PATIENCE)
+            assert ready, f"{busy} connections wait for more"
+            for key, _ in ready:
+                count = len(self._by_number[key.fd].recv(65536))
+                assert count, "the server ended a connection"
+                left[key.fd] -= count
+                busy -= not left[key.fd]
+
+    def close(self) -> None:
+        self._selector.close()
+        for sock in self.socks:
+            sock.close()
 
 
 class ManyStreams:
@@ -204,8 +212,8 @@ class ManyStreams:
 
     def __init__(self, port: int, streams: int) -> None:
         self._port = port
-        self._socks = [_get(port, b"/many") for _ in range(streams)]
-        heads = {_has_chunks(sock) for sock in self._socks}
+        self._crowd = Crowd([_get(port, b"/many") for _ in range(streams)])
+        heads = {_has_chunks(sock) for sock in self._crowd.socks}
         assert len(heads) == 1
         framing = len(b"%x\r\n\r\n" % len(EVENT)) if heads.pop() else 0
         self._bytes = EVENTS_EACH * (len(EVENT) + framing)
@@ -214,16 +222,15 @@ class ManyStreams:
         begin = time.perf_counter()
         with contextlib.closing(_get(self._port, b"/go")) as sock:
             _head(sock)
-            _gather(self._socks, self._bytes)
+            self._crowd.gather(self._bytes)
         return time.perf_counter() - begin
 
     @property
     def messages(self) -> int:
-        return len(self._socks) * EVENTS_EACH
+        return len(self._crowd.socks) * EVENTS_EACH
 
     def close(self) -> None:
-        for sock in self._socks:
-            sock.close()
+        self._crowd.close()
 
 
 def _has_chunks(sock: socket.socket) -> bool:
@@ -237,15 +244,15 @@ class Broadcast:
     """WebSockets of which one sends a message, and all are sent it."""
 
     def __init__(self, port: int, members: int, rounds: int) -> None:
-        self._socks = [_websocket(port, b"/room") for _ in range(members)]
+        self._crowd = Crowd([_websocket(port, b"/room") for _ in range(members)])
         self._frame, self._answer = frame_pair(32)
         self._rounds = rounds
 
     def run(self) -> float:
         begin = time.perf_counter()
         for _ in range(self._rounds):
-            self._socks[0].send(self._frame)
-            _gather(self._socks, len(self._answer))
+            self._crowd.socks[0].send(self._frame)
+            self._crowd.gather(len(self._answer))
         return time.perf_counter() - begin
 
     @property
@@ -253,8 +260,7 @@ class Broadcast:
         return self._rounds
 
     def close(self) -> None:
-        for sock in self._socks:
-            sock.close()
+        self._crowd.close()
 
 
 Load = Pipelined | PingPong | OneStream | ManyStreams | Broadcast

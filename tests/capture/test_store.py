@@ -115,23 +115,12 @@ _SCRIPT = st.lists(
 )
 
 
-@given(
-    script=_SCRIPT,
-    budget=st.integers(0, 400),
-    segment=st.integers(1, 64),
-    large=st.integers(0, 30),
-    data=st.data(),
-)
-def test_any_recording(script, budget: int, segment: int, large: int, data: st.DataObject):
+@given(script=_SCRIPT, budget=st.integers(0, 400), segment=st.integers(1, 64), data=st.data())
+def test_any_recording(script, budget: int, segment: int, data: st.DataObject):
     """Whatever is recorded, with whatever budget: what is held is exact, what is dropped is counted."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(store_module, "_SEGMENT", segment)
-        patch.setattr(store_module, "_LARGE", large)
         store, connections = make(3, budget=budget)
-        check_any_recording(store, connections, script, data)
-
-
-def check_any_recording(store: Store, connections: list[Connection], script, data: st.DataObject):
     streams: dict[tuple[Connection, Direction], bytes] = {(c, way): b"" for c in connections for way in Direction}
     said: list[bytes] = []
     for step in script:
@@ -142,7 +131,7 @@ def check_any_recording(store: Store, connections: list[Connection], script, dat
             store.append(connections[number], way, piece)
             streams[connections[number], way] += piece
             said.append(piece)
-        assert store.size <= store.budget
+        assert store.size <= budget
     held = chunks(store)
     assert [chunk.data for chunk in held] == said[len(said) - len(held) :]
     assert store.size == sum(len(chunk.data) for chunk in held)

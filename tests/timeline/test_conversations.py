@@ -483,7 +483,7 @@ def test_a_forgotten_answer_to_an_upgrade(monkeypatch: pytest.MonkeyPatch):
 
 def test_everything_forgotten(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(store_module, "_SEGMENT", 1)
-    store = Store(budget=0)
+    store = Store(budget=1)
     connection = store.open(Side.SERVER, "a:80", "a:5000")
     store.append(connection, UP, GET)
     store.note(NoteKind.CLOSED, connection, "closed")

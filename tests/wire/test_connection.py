@@ -259,6 +259,21 @@ def test_max_message(side: Side):
     assert failed.error.rule is rules.MESSAGE_TOO_BIG
 
 
+@SIDES
+def test_max_frame(side: Side):
+    """A frame of exactly the bound passes, also as a fragment; a longer one is refused by its header alone."""
+    for size in (4, 200, 70_000):
+        data = b"x" * size
+        connection = make(side, max_frame=size)
+        frames = from_peer(side, Frame(2, data), Frame(2, data, fin=False), Frame(0, data))
+        assert connection.receive_data(frames) == [data, data * 2]
+        header = from_peer(side, Frame(2, declared_length=size + 1))
+        (failed,) = connection.receive_data(header)
+        assert isinstance(failed, Failed)
+        assert failed.error.rule is rules.MESSAGE_TOO_BIG
+        assert f"a frame of {size + 1:,} bytes" in failed.error.text
+
+
 def test_control_frames_do_not_count():
     """The bound is a message's."""
     server = make(Side.SERVER, max_message=4)
