@@ -7,7 +7,7 @@ history with IDs; `map` is channels by key. `redis` is the same over Redis Strea
 
 from __future__ import annotations
 
-from lane_kernel.broadcast.channel import Broadcast, Channel, ChannelSnapshot
+from lane_kernel.broadcast.channel import Broadcast, Channel, ChannelSnapshot, Counters
 from lane_kernel.broadcast.map import BroadcastMap, MapSnapshot
 from lane_kernel.broadcast.redis import RedisBroadcast, RedisBroadcastMap
 from lane_kernel.broadcast.subscription import (
@@ -28,6 +28,7 @@ __all__ = [
     "BroadcastMessage",
     "Channel",
     "ChannelSnapshot",
+    "Counters",
     "FellBehindError",
     "Gap",
     "MapSnapshot",

@@ -19,7 +19,7 @@ class MapSnapshot:
 
     Attributes:
         channels: Each channel, the one that was used least recently first.
-        counters: What happened so far on all of them, and on those that have gone.
+        counters: What happened so far on all of them, and on those that have gone up to then.
     """
 
     channels: tuple[ChannelSnapshot, ...]

@@ -123,7 +123,7 @@ class RedisBroadcast(Channel):
         self._keys = (self.stream, f"{rooms.prefix}from:{rooms.producer}:{name}", f"{rooms.prefix}count:{name}")
         self._turn = rooms.turn(name)
         self._position: str | None = None
-        self._number = 0
+        self._number: int | None = 0
         self._opened_at = BEGINNING
         self._opening: asyncio.Task[None] | None = None
 
@@ -164,7 +164,8 @@ class RedisBroadcast(Channel):
     async def _open(self) -> None:
         found: Any = await self._run(lambda client: client.xrevrange(self.stream, count=1))
         last, fields = found[0] if found else (BEGINNING.encode(), {})
-        self._number = int(fields.get(b"n", 0))
+        # After an entry that is no message, the next message's number cannot be foretold.
+        self._number = int(fields[b"n"]) if b"n" in fields else None if found else 0
         self._position = self._opened_at = last.decode()
         await self._rooms.reader.cover(self)
 
@@ -200,7 +201,7 @@ class RedisBroadcast(Channel):
                 continue
             if b"n" in entry[1]:
                 number = int(entry[1][b"n"])
-                if number not in (self._number + 1, 1):
+                if self._number is not None and number not in (self._number + 1, 1):
                     self.fail(
                         FellBehindError(
                             f"messages of {self} after {self._position} were trimmed from Redis before this kernel "

@@ -97,8 +97,15 @@ class RedisReader:
             try:
                 await self._read()
             except BroadcastError as error:
-                for channel in tuple(self._channels):
-                    channel.fail(error)
+                self._fail(error)
+            except Exception as error:  # noqa: BLE001 - nobody awaits this task: the subscriptions raise it
+                failure = BroadcastError(f"reading from Redis at {self._link.name} failed: {error!r}")
+                failure.__cause__ = error
+                self._fail(failure)
+
+    def _fail(self, error: BroadcastError) -> None:
+        for channel in tuple(self._channels):
+            channel.fail(error)
 
     async def _read(self) -> None:
         """Read until there are no channels.

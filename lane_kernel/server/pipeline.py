@@ -1,7 +1,7 @@
 """A connection's way: request after request, each through its stages.
 
-accept → read the request → guard → request middleware, the upgrade among them → the matched route → response
-middleware → the answer, where none was sent → keep-alive? → the next request
+accept → read the request, where its Host and Origin may ask → request middleware, the upgrade among them → the matched
+route → response middleware → the answer, where none was sent → keep-alive? → the next request
 """
 
 from __future__ import annotations
@@ -60,6 +60,7 @@ class Exchange:
         """
         self.stream = Stream(recorded, server.config, server.websocket_options(self._on_failure))
         self.stream.report = self._report
+        self.stream.refusal = self._refusal
         self.route: Route | None = None
         self.kind: RouteKind | None = None
         self._server = server
@@ -108,6 +109,9 @@ class Exchange:
         finally:
             self.stream.close()
 
+    def _refusal(self, request: Request) -> str | None:
+        return refusal(request, self._server.allowed_hosts, self._server.allowed_origins)
+
     async def _next(self) -> Context | None:
         """Read the next request; answer one that cannot be read."""
         try:
@@ -133,19 +137,14 @@ class Exchange:
             await self.stream.answer_last(ctx.response)
 
     async def _handle(self, ctx: Context) -> None:
-        server, stream = self._server, self.stream
+        stream = self.stream
         self._serve_route(None)
-        why = refusal(ctx.request, server.allowed_hosts, server.allowed_origins)
-        if why is not None:
-            server.log.add("warning", f"403: {why}", connection=stream.connection)
-            await stream.answer_last(ctx.response.set_status(403).set_body(f"{why}\n"))
-            return
         share(ctx)
         if is_preflight(ctx.request):
             allow(ctx)
             await stream.send(ctx.response.build())
             return
-        found = server.find(ctx.request.raw_path)
+        found = self._server.find(ctx.request.raw_path)
         if found is not None:
             ctx.route, ctx.route_params = found
         try:

@@ -148,6 +148,7 @@ class Stream:
     Attributes:
         websocket: The session once the connection is upgraded, else None.
         report: Adds a line of a level to the handlers' log, with this connection and its route.
+        refusal: Says why a request may not ask, such as its Origin; None where it may.
         config: The bounds.
     """
 
@@ -163,6 +164,7 @@ class Stream:
         """
         self.websocket: WebSocket | None = None
         self.report: Report = no_report
+        self.refusal: Callable[[Request], str | None] = lambda _: None
         self.config = config
         self._options = options or WebSocketOptions()
         self._stream = stream
@@ -313,11 +315,14 @@ class Stream:
             The request, or None where the client has ended the connection.
 
         Raises:
-            RequestError: The request cannot be read; its `status` is what to answer.
+            RequestError: The request cannot be read, or its Host or Origin may not ask; its `status` is what to answer.
         """
         head = await read_request_head(self._stream, self.config)
         if head is None:
             return None
+        why = self.refusal(Request(head))
+        if why is not None:
+            raise RequestError(403, why)
         if head.headers.get("Expect", "").lower() == "100-continue" and not self._stream.held():
             # RFC 9110 §10.1.1: the client waits for it, unless the body is on its way already.
             await self.send(b"HTTP/1.1 100 Continue\r\n\r\n")

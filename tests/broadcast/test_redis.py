@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
 import sys
 from typing import Any
 
@@ -218,6 +219,25 @@ async def test_entries_that_others_add_by_hand_are_passed_over(rooms: RedisBroad
             assert foreign.gap is not None
 
 
+async def test_an_entry_by_hand_at_the_end_is_a_place_to_begin_at(rooms: RedisBroadcastMap) -> None:
+    stream = f"{rooms.prefix}stream:a"
+    await send_all(rooms, "a", 1, 2)
+    await rooms.link.run(lambda client: client.xadd(stream, {"by": "hand"}), 5)
+    async with rooms.subscribe_or_insert("a") as subscription:
+        await send_all(rooms, "a", 3, 4)
+        assert await take(subscription, 2) == [3, 4]
+
+
+async def test_an_entry_that_cannot_be_read_fails_its_subscriptions(rooms: RedisBroadcastMap) -> None:
+    async with rooms.subscribe_or_insert("a") as subscription:
+        await rooms.link.run(lambda client: client.xadd(f"{rooms.prefix}stream:a", {"n": "1"}), 5)
+        with pytest.raises(BroadcastError, match=r"reading from Redis at redis://127.* failed: KeyError"):
+            await subscription.receive(5)
+    async with rooms.subscribe_or_insert("b") as again:
+        await rooms.send("b", 1)
+        assert await take(again, 1) == [1]
+
+
 # Exactly once
 
 
@@ -403,3 +423,12 @@ def test_a_missing_client_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setitem(sys.modules, "redis.asyncio", None)
     with pytest.raises(BroadcastError, match=r"pip install 'lane-kernel\[redis\]'"):
         RedisBroadcastMap("redis://127.0.0.1")
+
+
+def test_the_client_is_imported_by_the_first_map_and_not_before() -> None:
+    code = (
+        "import sys, lane_kernel as lane; lane.RedisBroadcastMap; print('redis' in sys.modules); "
+        "lane.RedisBroadcastMap('redis://127.0.0.1'); print('redis' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "True"]

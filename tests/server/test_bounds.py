@@ -79,6 +79,7 @@ OVER = {
     "slow body": Over(
         Config(body_timeout=0.1), says(GET % (b"/", b"Content-Length: 5\r\n") + b"123"), status=408, word="body"
     ),
+    "frame": Over(Config(max_frame=100), frames(masked(Opcode.TEXT, b"a" * 101)), close_code=1009, word="frame"),
     "message": Over(
         Config(max_message=100),
         frames(masked(Opcode.TEXT, b"a" * 60, fin=False), masked(Opcode.CONTINUATION, b"a" * 60)),

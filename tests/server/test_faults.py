@@ -232,6 +232,19 @@ async def test_they_are_set_from_any_thread(server: Server) -> None:
     assert repr(server.faults) == f"<faults of server {server.name!r}: '/echo': Faults(drop=True)>"
 
 
+async def test_a_connections_own_are_set_from_any_thread(server: Server) -> None:
+    async with websockets_connect(server.url("/echo")) as ws:
+        await until(lambda: server.websockets)
+        (session,) = server.websockets
+        for faults in (Faults(delay=60), None):
+            thread = threading.Thread(target=setattr, args=(session, "faults", faults))
+            thread.start()
+            await until(lambda: not thread.is_alive())  # noqa: B023 - waited for in this very turn
+            await asyncio.sleep(0)  # what the thread has asked of the loop comes first
+            await ws.send("hello")
+        assert await take(ws, 2) == ["hello"] * 2
+
+
 # HTTP and event streams
 
 

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from websockets.asyncio.client import connect as websockets_connect
 
+import lane_kernel as lane
 from lane_kernel.broadcast import BroadcastError, BroadcastMap, Overflow
 from lane_kernel.client import ClientWebSocket, connect
 from lane_kernel.net.config import Config
@@ -267,6 +268,23 @@ async def test_a_message_beside_a_hooks_fragments_waits_for_them(server: Server,
     async with connect(server.url("/fragments")) as ws:
         await ws.send("go")
         assert await receive(ws, ws) == ["one message", "two"]
+
+
+async def test_a_handler_that_is_replaced_hands_its_member_over(server: Server, groups: WebSocketGroups) -> None:
+    source = """
+async def chat(ws, room):
+    async def request(context):
+        context.message = context.message.upper()
+    await groups.run(ws, lane.PointToGroup(room), lane.GroupConfig(request=request))
+"""
+    async with connect(server.url("/chat/a")) as ws:
+        await ws.send("before")
+        assert await receive(ws) == ["before"]
+        server.apply("/chat/{room}", source, {"groups": groups, "lane": lane})
+        await ws.send("after")
+        assert await receive(ws) == ["AFTER"]
+        assert groups.receiver_count(PointToGroup("a")) == 1
+    server.check()
 
 
 # The slow one

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from lane_kernel.server import Server, guard, pages
+from lane_kernel.server import Response, Server, guard, pages
 from lane_kernel.server.pages import JupyterPages
 from lane_kernel.wire.http1 import parse_head
 from tests.server.raw import HANDSHAKE, raw
@@ -137,3 +137,20 @@ async def test_a_preflight_is_answered_for_an_allowed_origin(clock: Server, know
         assert head.first("Access-Control-Allow-Origin") == "http://lab.example"
         assert head.first("Access-Control-Allow-Headers") == "last-event-id"
         assert (await peer.head()).startswith(b"HTTP/1.1 200")
+
+
+async def test_a_further_request_that_a_handler_reads_is_asked_the_same(server: Server, known: JupyterPages) -> None:
+    @server.route("/loop")
+    async def loop(stream, ctx):
+        await stream.send(ctx.response.build())
+        async for request in stream.requests():
+            await stream.send(Response(request).set_body("again").build())
+
+    async with raw(server) as peer:
+        ask = b"GET /loop HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
+        await peer.send(ask + ask)
+        for _ in range(2):
+            assert (await peer.head()).startswith(b"HTTP/1.1 200")
+        await peer.exactly(5)
+        await peer.send(ask.replace(b"127.0.0.1", b"evil.example"))
+        assert (await peer.rest()).startswith(b"HTTP/1.1 403")
