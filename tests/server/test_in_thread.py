@@ -83,6 +83,8 @@ async def test_blocking_clients_are_served_while_a_loop_runs_here() -> None:
 
 
 def test_failures_are_collected_from_the_callers_thread() -> None:
+    for other in servers():
+        other.log.collect()  # what other tests left
     with in_thread(make("failing")) as server:
         with blocking_connect(server.url("/bad"), open_timeout=5) as ws, pytest.raises(ConnectionClosed) as caught:
             ws.recv(timeout=5)
