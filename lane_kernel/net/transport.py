@@ -151,7 +151,7 @@ class FrameTransport:
         if self._liveness is not None:
             self._liveness.hear()
         events = connection.receive_data(data)
-        stream.is_joining = len(events) > 1 or self._callback is not None
+        stream.is_joining = len(events) > 1
         if answer := connection.data_to_send():
             self._answer(answer)
         self._deliver(events)
