@@ -8,6 +8,7 @@ Over a bound the peer gets the right status or close code, the handlers' log a l
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, fields
 from typing import Self
 
@@ -73,14 +74,18 @@ class Config:
         """Refuse what is no bound.
 
         Raises:
-            ConfigError: A setting is below what it counts.
+            ConfigError: A setting is below what it counts, or no number.
         """
         for field in fields(self):
             value = getattr(self, field.name)
-            if value is None and "None" in str(field.type):
+            kind = str(field.type)
+            if value is None and "None" in kind:
                 continue
-            if isinstance(value, bool) or not isinstance(value, int | float) or value <= 0:
-                raise ConfigError(f"{field.name} is a number above 0, not {value!r}")
+            if "float" in kind:
+                if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
+                    raise ConfigError(f"{field.name} is a number of seconds above 0, not {value!r}")
+            elif isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise ConfigError(f"{field.name} is a whole number from 1 up, not {value!r}")
 
     @classmethod
     def low_security(cls) -> Self:

@@ -12,6 +12,8 @@ from lane_kernel.errors import LaneError
 from lane_kernel.net.config import DEFAULT, Config
 from lane_kernel.net.stream import ConnectionLostError, RecordedStream, StreamClosedError
 
+_END_OF_HEAD = re.compile(rb"\n\r?\n")
+_LONGEST_END = 3
 _MAX_LINE = 1024
 _REFUSAL_TIMEOUT = 1.0
 _INTERIM = frozenset(range(100, 200)) - {101}
@@ -63,14 +65,9 @@ class ResponseHead:
         return tuple(self.headers.get_all())
 
 
-def _head_pattern(max_head: int) -> bytes:
-    """Matches a whole head, or as many bytes as a head may have: the stream stays open to answer 431."""
-    return rb"\A(?:[\s\S]{0,%d}?\r?\n\r?\n|[\s\S]{%d})" % (max_head - 2, max_head)
-
-
-async def _read_head(stream: RecordedStream, max_head: int, timeout: float) -> bytes:
-    async with asyncio.timeout(timeout):
-        return await stream.read_until_regex(_head_pattern(max_head))
+async def _read_through_head(stream: RecordedStream, max_head: int) -> bytes:
+    """Read a whole head, or as many bytes as a head may have: the stream stays open to answer 431."""
+    return await stream.read_through(_END_OF_HEAD, _LONGEST_END, max_head)
 
 
 def _split(raw: bytes) -> tuple[str, str]:
@@ -138,7 +135,8 @@ async def read_request_head(stream: RecordedStream, config: Config = DEFAULT) ->
     before = stream.received() - stream.held()
     max_head, timeout = config.max_head, config.head_timeout
     try:
-        raw = await _read_head(stream, max_head, timeout)
+        async with asyncio.timeout(timeout):
+            raw = await _read_through_head(stream, max_head)
     except StreamClosedError:
         if stream.received() == before:
             return None
@@ -179,7 +177,7 @@ async def read_response_head(
 
 async def _read_one_response_head(stream: RecordedStream, max_head: int) -> ResponseHead:
     peer = stream.record.peer
-    raw: bytes = await stream.read_until_regex(_head_pattern(max_head))
+    raw = await _read_through_head(stream, max_head)
     if not raw.endswith(b"\n"):
         raise ResponseError(f"the head of {peer}'s answer is larger than the bound of {max_head:,} bytes")
     start_line, headers = _split(raw)

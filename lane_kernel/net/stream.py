@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
+import re
 import socket
 import ssl
 import struct
@@ -145,6 +146,35 @@ class RecordedStream(IOStream):
         elif count == 0:
             self.saw_eof = True
         return count
+
+    async def read_through(self, end: re.Pattern[bytes], longest: int, most: int) -> bytes:
+        """Read up to and with what a pattern finds first; what comes is searched once, however slowly it comes.
+
+        Args:
+            end: The pattern.
+            longest: Bytes that it matches at the most.
+            most: How many bytes to read at the most.
+
+        Returns:
+            The bytes; so many as may be read where it was not found in them.
+
+        Raises:
+            StreamClosedError: The peer ended the connection before.
+        """
+        taken = bytearray()
+        while len(taken) < most:
+            searched = max(len(taken) - longest + 1, 0)
+            taken += await self.read_bytes(min(READ, most - len(taken)), partial=True)
+            found = end.search(taken, searched)
+            if found is not None:
+                self._give_back(taken[found.end() :])
+                return bytes(taken[: found.end()])
+        return bytes(taken)
+
+    def _give_back(self, data: bytearray) -> None:
+        """Let bytes be read again, before all others."""
+        self._read_buffer[:0] = data
+        self._read_buffer_size += len(data)
 
     def held(self) -> int:
         """How many bytes have come in and have not been asked for."""

@@ -28,7 +28,10 @@ def refusal(request: Request, allowed_hosts: Collection[str], allowed_origins: C
     origin = request.header("Origin")
     if origin is None:
         if (request.header("Sec-Fetch-Site") or "").lower() == "cross-site":
-            return "a page of another site asks without an Origin"
+            return (
+                "a page of another site asks without an Origin: open the address yourself, or let that page ask with "
+                "its Origin, as WebSocket, EventSource and fetch do, which server.allowed_origins.add(…) allows"
+            )
         return None
     if origin in allowed_origins or _is_same(origin, request.host) or jupyter_pages.has_origin(origin):
         return None
@@ -77,7 +80,7 @@ def _host_name(url: str) -> str:
 
 
 def _is_same(origin: str, host: str) -> bool:
-    return origin.partition("://")[2].lower() == host.lower()
+    return host != "" and origin.partition("://")[2].lower() == host.lower()
 
 
 def _is_own_host(name: str) -> bool:

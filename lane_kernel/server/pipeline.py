@@ -68,6 +68,7 @@ class Exchange:
         self._pattern: str | None = None
         self._successor: Run | None = None
         self._turn: asyncio.Future[None] | None = None
+        self._handler: asyncio.Future[Status] | None = None
         self._ending = False
         self.apply_faults()
 
@@ -208,7 +209,7 @@ class Exchange:
             websocket.take_over()
         self._ending = False
         self._turn = asyncio.get_running_loop().create_future()
-        handler = asyncio.ensure_future(self._contained(run(self.stream, ctx)))
+        self._handler = handler = asyncio.ensure_future(self._contained(run(self.stream, ctx)))
         waited: set[asyncio.Future[Any]] = {handler, self._turn}
         if self.kind is RouteKind.EVENTS:
             waited.add(self.stream.gone)
@@ -293,7 +294,10 @@ class Exchange:
         websocket = self.stream.websocket
         if not self._server.running or websocket is None:
             return not self._server.running or self.stream.recorded.closed()
-        return not websocket.is_open and (websocket.failure is not None or websocket.closed_first is not Side.SERVER)
+        if websocket.is_open:
+            return False
+        is_ours = websocket.failure is None and websocket.closed_first is Side.SERVER
+        return not is_ours or websocket.closed_in is not self._handler
 
     async def _apologise(self, ctx: Context, error: Exception) -> None:
         self.stream.set_closed(True)

@@ -125,6 +125,7 @@ class Server(Registry):
         self._exchanges: dict[asyncio.Task[None], Exchange] = {}
         self._faults = ServerFaults(self)
         self._changes = 0
+        self._is_flooded = False
         self._when_stopped: list[Callable[[], object]] = []
 
     def _sees(self, connection: Connection | None) -> bool:
@@ -281,14 +282,25 @@ class Server(Registry):
     def _accept(self, recorded: RecordedStream) -> None:
         over = len(self._exchanges) - self.config.max_connections
         if over >= MAX_TURNED_AWAY:
+            self._tell_flood(over)
             recorded.close()
             return
+        self._is_flooded = over >= 0 and self._is_flooded
         exchange = Exchange(self, recorded)
         serving = exchange.serve() if over < 0 else exchange.turn_away()
         task = asyncio.get_running_loop().create_task(serving, context=contextvars.Context())
         self._exchanges[task] = exchange
         task.add_done_callback(self._release)
         self.touch()
+
+    def _tell_flood(self, over: int) -> None:
+        """Say once for each flood that there is more than can be answered."""
+        if not self._is_flooded:
+            self._is_flooded = True
+            bound = self.config.max_connections
+            text = f"{over:,} connections over the bound of {bound:,} wait for their 503: more are closed unanswered"
+            self.log.add("warning", text)
+            self.touch()
 
     def _tell_exhausted(self, text: str) -> None:
         self.log.add("warning", text)

@@ -11,6 +11,7 @@ Both run over the pipeline that Hyperlane's form runs over.
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import json
 from collections.abc import Awaitable, Callable
@@ -52,6 +53,7 @@ class WebSocket(WebSocketSession):
     Attributes:
         request: The request that it was upgraded from.
         report: Adds a line of a level to the handlers' log, with this connection and its route.
+        closed_in: The task that closed it, or None: its peer did, or a time-out.
     """
 
     def __init__(self, transport: FrameTransport, request: Request, subprotocol: str | None = None) -> None:
@@ -59,6 +61,13 @@ class WebSocket(WebSocketSession):
         super().__init__(transport, subprotocol)
         self.request = request
         self.report: Report = no_report
+        self.closed_in: asyncio.Task[Any] | None = None
+
+    async def close(self, code: int | None = 1000, reason: str = "", timeout: float | None = None) -> None:
+        """Do the closing handshake and end the connection; see `WebSocketSession.close`."""
+        if self.is_open:
+            self.closed_in = asyncio.current_task()
+        await super().close(code, reason, timeout)
 
     @property
     def path(self) -> str:

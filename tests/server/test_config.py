@@ -11,11 +11,17 @@ from lane_kernel.server import Server
 from tests.server.raw import raw
 
 
-@pytest.mark.parametrize("value", [0, -1, True, "1", None])
+@pytest.mark.parametrize("value", [0, -1, True, "1", None, float("nan"), float("inf")])
 @pytest.mark.parametrize("name", ["max_head", "head_timeout", "max_queue"])
 def test_what_is_no_bound_is_refused(name: str, value: object) -> None:
     with pytest.raises(ConfigError, match=name):
         Config(**{name: value})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("value", [0.5, 1.5])
+def test_what_is_counted_is_whole(value: float) -> None:
+    with pytest.raises(ConfigError, match="whole number"):
+        Config(max_queue=value)  # type: ignore[arg-type]
 
 
 def test_a_timeout_that_may_be_none_may_be_none() -> None:

@@ -74,3 +74,7 @@ async def test_a_flood_over_the_bound_ends_without_a_word(narrow: Server, monkey
         assert await second.status(GET) == 200
         async with raw(narrow) as third:
             assert await third.rest() == b""
+        async with raw(narrow) as fourth:
+            assert await fourth.rest() == b""
+    lines = [record.text for record in narrow.log.records if "closed unanswered" in record.text]
+    assert len(lines) == 1, "one line for a flood"

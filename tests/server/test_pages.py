@@ -75,6 +75,20 @@ async def test_a_page_from_elsewhere_is_told_how_to_be_allowed(
     assert "403" in clock.log.records[-1].text
 
 
+@pytest.mark.parametrize("host", [b"Host:\r\n", b""], ids=["an empty Host", "none"])
+async def test_null_is_not_the_host_of_a_request_without_one(clock: Server, known: JupyterPages, host: bytes) -> None:
+    async with raw(clock) as peer:
+        assert await peer.status(b"GET /clock HTTP/1.0\r\n" + host + b"Origin: null\r\n\r\n") == 403
+
+
+async def test_a_link_on_another_site_is_told_what_can_be_done(clock: Server, known: JupyterPages) -> None:
+    async with raw(clock) as peer:
+        await peer.send(b"GET /clock HTTP/1.1\r\nHost: 127.0.0.1\r\nSec-Fetch-Site: cross-site\r\n\r\n")
+        answer = await peer.rest()
+    assert answer.startswith(b"HTTP/1.1 403")
+    assert b"server.allowed_origins.add" in answer
+
+
 async def test_the_line_that_the_refusal_names_allows_it(clock: Server, known: JupyterPages) -> None:
     clock.allowed_origins.add("null")
     async with raw(clock) as peer:

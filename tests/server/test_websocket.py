@@ -9,6 +9,7 @@ import websockets
 from websockets.asyncio.client import connect as websockets_connect
 
 from lane_kernel.client import connect
+from lane_kernel.net.config import Config
 from lane_kernel.net.session import ConnectionClosedError
 from lane_kernel.server import Server, ServerHook, Status, WebSocketFrame, is_ws_upgrade_type, try_get_websocket_request
 from lane_kernel.sides import Side
@@ -235,3 +236,46 @@ async def test_a_handler_that_ends_closes_with_1000(server: Server) -> None:
         assert await ws.recv() == "bye"
         with pytest.raises(websockets.ConnectionClosedOK):
             await ws.recv()
+
+
+async def test_a_handler_whose_peer_is_given_up_has_not_failed(server: Server) -> None:
+    server.config = Config(idle_timeout=0.1, close_timeout=0.1)
+
+    @server.websocket("/ticks")
+    async def ticks(ws):
+        while True:
+            await ws.send("tick")
+            await asyncio.sleep(0.02)
+
+    async with raw(server) as peer:
+        await peer.send(HANDSHAKE % b"/ticks")
+        await peer.head()
+        await until(lambda: not server.connections)
+    server.check()
+
+
+async def test_a_handler_whose_websocket_another_closes_has_not_failed(server: Server) -> None:
+    @server.websocket("/ticks")
+    async def ticks(ws):
+        while True:
+            await ws.send("tick")
+            await asyncio.sleep(0.02)
+
+    async with connect(server.url("/ticks")) as client:
+        await client.receive()
+        await server.websockets[0].close(4000, "kicked")
+        await until(lambda: not server.connections)
+        assert client.close_code == 4000
+    server.check()
+
+
+async def test_a_handler_that_sends_after_its_own_close_has_failed(server: Server) -> None:
+    @server.websocket("/careless")
+    async def careless(ws):
+        await ws.close()
+        await ws.send("too late")
+
+    async with connect(server.url("/careless")):
+        await until(lambda: not server.connections)
+    with pytest.raises(ExceptionGroup):
+        server.check()
