@@ -80,6 +80,10 @@ class _Thread(threading.local):
 _thread = _Thread()
 
 
+def _forget(*_: object) -> None:
+    """Keep nothing."""
+
+
 class RecordedStream(IOStream):
     """A stream over a connected socket whose every read and write goes into a store.
 
@@ -118,6 +122,7 @@ class RecordedStream(IOStream):
         self._receive: Callable[[bytes], object] | None = None
         self._ended: Callable[[], object] | None = None
         self.is_joining = False
+        self._joins_turns = True  # of frames, those are joined that answer one read
         self._join_until = 0.0
         self.joined: list[bytes] = []
         self.waiting = 0
@@ -196,6 +201,7 @@ class RecordedStream(IOStream):
             ended: Called once, in a turn of its own, when the socket has been closed by either end.
         """
         self._receive, self._ended = receive, ended
+        self._joins_turns = False
         if self.closed():
             self._tell_end()
             return
@@ -204,6 +210,12 @@ class RecordedStream(IOStream):
         self._state = self.io_loop.ERROR | (self.io_loop.WRITE if self._unsent else 0)
         contextvars.Context().run(self.io_loop.add_handler, self.socket, self._on_event, self._state)
         self.resume_reading()
+
+    def forget_what_comes(self) -> None:
+        """Read on and keep nothing: from now on only the connection's end matters, and is noticed at once."""
+        if self._receive is None:
+            self.read_directly(_forget, _forget)
+            self._joins_turns = True
 
     def pause_reading(self) -> None:
         """Read no more until `resume_reading`: what comes waits in the socket, and then in the peer."""
@@ -281,8 +293,7 @@ class RecordedStream(IOStream):
             self._join(data)
         else:
             self._write(data)
-            if self._receive is None and not self._closed:
-                # Of frames, those are joined that answer one read.
+            if self._joins_turns and not self._closed:
                 self.is_joining = True
                 self._join_until = self._loop.time() + JOIN_SECONDS
                 self._loop.call_soon(self.end_joining)
@@ -335,7 +346,7 @@ class RecordedStream(IOStream):
         self.waiting += len(data)
         if not self.is_joining or self.waiting >= JOIN:
             self.write_joined()
-        elif self._receive is None and self._loop.time() > self._join_until:
+        elif self._joins_turns and self._loop.time() > self._join_until:
             # A handler that blocks the loop between two of its writes.
             self._join_until = self._loop.time() + JOIN_SECONDS
             self.write_joined()

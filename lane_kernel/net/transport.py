@@ -179,6 +179,7 @@ class FrameTransport:
             elif isinstance(event, Closed):
                 self.closed_first = self.closed_first or self.side.peer
             elif isinstance(event, Failed):
+                self.closed_first = self.closed_first or self.side
                 self._tell(event.error)
         if len(messages) >= self.config.max_queue and not self._closing:
             self._is_full = True
@@ -353,7 +354,7 @@ class FrameTransport:
                 self._call_back(callback, message)
             if self._reached is not None:
                 self._reached()
-            elif self._is_over:
+            elif self._is_over and not self._calling.done():
                 return
             await self._calling
         finally:

@@ -200,7 +200,8 @@ class Request:
 
         Source: RFC 9112 §9.3.
         """
-        tokens = {token.strip().lower() for token in (self.header("Connection") or "").split(",")}
+        values = (value for name, value in self.headers if name.lower() == "connection")
+        tokens = {token.strip().lower() for value in values for token in value.split(",")}
         if "close" in tokens:
             return False
         return "keep-alive" in tokens or self.version != "HTTP/1.0"
@@ -293,9 +294,9 @@ class Response:
         """Build the response's bytes.
 
         Adds `Connection: keep-alive` (or `close`, where the client wants that), a content type, and `Content-Length`,
-        except for an event stream. The answer to HEAD has no body; 204 has none, and no word of one.
+        except for an event stream. The answer to HEAD has no body, nor have 204 and 304; 204 has no word of one either.
 
-        Source: RFC 9110 §8.6 and §9.3.2; RFC 9112 §9.6.
+        Source: RFC 9110 §8.6, §9.3.2 and §15.4.5; RFC 9112 §9.6.
         """
         lines = list(self._headers)
         if self.header("Connection") is None:
@@ -306,7 +307,8 @@ class Response:
             if not self.is_event_stream and self.header("Content-Length") is None:
                 lines.append(("Content-Length", str(len(self.body))))
         head = build_head(f"{self.version} {self.status} {self._reason()}", lines)
-        return head if self._is_head_only else head + self.body
+        has_body = not self._is_head_only and self.status not in (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED)
+        return head + self.body if has_body else head
 
     def _reason(self) -> str:
         if self.reason is not None:

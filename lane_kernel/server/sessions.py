@@ -12,6 +12,7 @@ Both run over the pipeline that Hyperlane's form runs over.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import inspect
 import json
 from collections.abc import Awaitable, Callable
@@ -24,6 +25,7 @@ from lane_kernel.capture import Connection
 from lane_kernel.net.faults import Faults
 from lane_kernel.net.home import Home, Repeating
 from lane_kernel.net.session import WebSocketSession
+from lane_kernel.net.stream import ConnectionLostError
 from lane_kernel.net.transport import FrameTransport
 from lane_kernel.server.hooks import Status
 from lane_kernel.wire.eventstream import encode_event
@@ -121,7 +123,8 @@ class Events:
     def _beat(self) -> None:
         recorded = self._stream.recorded
         if recorded.meant == self._beaten and self.is_open and not recorded.writing():
-            recorded.send(encode_event(comment=""))
+            with contextlib.suppress(ConnectionLostError):  # the handler is told by its own next send
+                recorded.send(encode_event(comment=""))
         self._beaten = recorded.meant
 
     @property
@@ -317,6 +320,7 @@ def events_run(handler: Handler) -> Run:
             await stream.send(response.build())
         if ctx.request.method == "HEAD":
             return Status.CONTINUE
+        stream.recorded.forget_what_comes()
         with Events(stream, ctx) as events:
             try:
                 await handler(events, **ctx.route_params)

@@ -147,3 +147,25 @@ async def test_without_a_heartbeat_there_is_none(server: Server) -> None:
         await peer.send(b"GET /silent HTTP/1.1\r\nHost: localhost\r\n\r\n")
         await peer.head()
         assert await peer.rest() == b"data: only\n\n"
+
+
+@pytest.mark.parametrize(
+    "extra", [b"\r\n", b"GET /silent HTTP/1.1\r\nHost: localhost\r\n\r\n"], ids=["a line", "a request"]
+)
+async def test_a_client_that_said_more_than_its_request_is_noticed_leaving(server: Server, extra: bytes) -> None:
+    server.config = Config(heartbeat=None)
+    ended = asyncio.Event()
+
+    @server.events("/silent")
+    async def silent(events):
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+
+    async with raw(server) as peer:
+        await peer.send(b"GET /silent HTTP/1.1\r\nHost: localhost\r\n\r\n" + extra)
+        await peer.head()
+    await asyncio.wait_for(ended.wait(), 5)
+    await until(lambda: not server.connections)
+    server.check()

@@ -286,3 +286,29 @@ async def test_a_request_cut_by_the_end_is_answered_and_logged(server: Server) -
         await peer.rest()
         await until(lambda: server.log.records)
     assert "400: the client ended the connection inside the head of a request" in server.log.records[-1].text
+
+
+@pytest.mark.parametrize("status", [204, 304])
+async def test_an_answer_without_a_body_has_none(server: Server, status: int) -> None:
+    """RFC 9110 §15.3.5 and §15.4.5."""
+
+    @server.route("/none")
+    async def none(stream, ctx):
+        ctx.response.set_status(status).set_body("hello")
+
+    async with raw(server) as peer:
+        await peer.send(GET % b"/none" * 2)
+        for _ in range(2):
+            assert parse_head(await peer.head()).status == status
+
+
+async def test_every_connection_line_counts(server: Server) -> None:
+    """RFC 9110 §5.3: several lines are one list."""
+
+    @server.route("/hello")
+    async def hello(stream, ctx):
+        pass
+
+    async with raw(server) as peer:
+        await peer.send(b"GET /hello HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nConnection: foo\r\n\r\n")
+        assert b"Connection: close" in await peer.rest()

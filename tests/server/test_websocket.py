@@ -279,3 +279,31 @@ async def test_a_handler_that_sends_after_its_own_close_has_failed(server: Serve
         await until(lambda: not server.connections)
     with pytest.raises(ExceptionGroup):
         server.check()
+
+
+async def test_a_client_that_leaves_a_callback_alone_is_no_failure(server: Server) -> None:
+    server.websocket("/post", on_message=lambda ws, message: ws.post(message))
+    for _ in range(5):
+        async with raw(server) as peer:
+            frames = Frame(Opcode.TEXT, b"abc", masking_key=KEY).encode() * 30
+            await peer.send(HANDSHAKE % b"/post" + frames)
+    await until(lambda: not server.connections)
+    server.check()
+
+
+async def test_who_fails_a_connection_has_closed_it_first(server: Server) -> None:
+    """RFC 6455 §7.1.7."""
+    ended: list[Side | None] = []
+
+    @server.websocket("/strict")
+    async def strict(ws):
+        async for _ in ws:
+            pass
+        ended.append(ws.closed_first)
+
+    async with raw(server) as peer:
+        await peer.send(HANDSHAKE % b"/strict" + Frame(Opcode.TEXT, b"unmasked").encode())
+        await peer.head()
+        await peer.rest()
+    await until(lambda: ended)
+    assert ended == [Side.SERVER]
