@@ -234,7 +234,7 @@ class RedisBroadcast(Channel):
         """Send a message to every subscription in every kernel; see `Channel.send`.
 
         Args:
-            data: What to send: str, bytes, or what JSON has a form for, as which it arrives.
+            data: What to send: str, bytes or the like, or what JSON has a form for, as which it arrives.
             event: Its event type.
 
         Returns:
@@ -245,6 +245,8 @@ class RedisBroadcast(Channel):
             BroadcastError: Redis refused; or the channel is closed or belongs to another loop.
             TypeError: JSON has no form for the data.
         """
+        if isinstance(data, bytearray | memoryview):
+            data = bytes(data)
         fields = _encode(data, event)
         with self._under_way():
             if self._subscriptions:

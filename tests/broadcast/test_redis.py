@@ -363,6 +363,13 @@ async def test_the_reading_ends_with_the_last_subscription(rooms: RedisBroadcast
     await asyncio.wait_for(task, 5)
 
 
+async def test_bytes_that_may_change_are_copied(rooms: RedisBroadcastMap) -> None:
+    async with rooms.subscribe_or_insert("a") as subscription:
+        for data in (bytearray(b"x"), memoryview(b"x")):
+            assert (await rooms.send("a", data)).data == b"x"
+        assert await take(subscription, 2) == [b"x", b"x"]
+
+
 # Errors
 
 
