@@ -295,7 +295,7 @@ class RedisBroadcastMap(BroadcastMap):
 
     Reading takes one connection and one task for all channels that are received here. While Redis is away, `send`
     waits for it and subscriptions wait on, up to `send_timeout`; then they raise a `BroadcastError` that names its URL
-    without the password.
+    without user and password.
 
     Attributes:
         prefix: What the keys in Redis begin with.
@@ -319,7 +319,8 @@ class RedisBroadcastMap(BroadcastMap):
         """Connect to nothing yet.
 
         Args:
-            url: Where Redis is: `redis://[[user]:password@]host:port/database`, `rediss://` or `unix://`.
+            url: Where Redis is: `redis://[[user]:password@]host:port/database`, `rediss://` or `unix://`. Its query may
+                hold `db` and, with `rediss://`, `ssl_ca_certs`, `ssl_certfile` and `ssl_keyfile`.
             capacity: Messages that a subscription's queue has room for by default.
             history: How many of its last messages each channel keeps; at least 1, since kernels read from it.
             send_timeout: The bound on each wait for Redis, in seconds.
@@ -328,7 +329,8 @@ class RedisBroadcastMap(BroadcastMap):
             expires: How long after its last message Redis forgets a channel, in seconds.
 
         Raises:
-            BroadcastError: The `redis` package is not installed, the URL is no Redis URL, or a bound is too low.
+            BroadcastError: The `redis` package is not installed, the URL is no Redis URL or has a query that it may not
+                have, or a bound is too low.
         """
         if history < 1 or expires < 1 or not 0 < send_timeout < ONCE / 2:
             raise BroadcastError(

@@ -5,9 +5,13 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
+import traceback
 from typing import Any
+from urllib.parse import quote
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from lane_kernel.broadcast import (
     BroadcastError,
@@ -378,7 +382,7 @@ async def test_a_redis_that_is_not_there_is_named_without_its_password(unused_tc
     async with RedisBroadcastMap(url, send_timeout=0.2) as rooms:
         with pytest.raises(RedisAwayError) as caught:
             await rooms.send("a", 1)
-        assert f"Redis at redis://me@127.0.0.1:{unused_tcp_port}/3 did not answer within 0.2 s" in str(caught.value)
+        assert f"Redis at redis://127.0.0.1:{unused_tcp_port}/3 did not answer within 0.2 s" in str(caught.value)
         assert await rooms.try_send("a", 1) is None
         with pytest.raises(RedisAwayError) as failed:
             await rooms.subscribe_or_insert("a").receive(5)
@@ -388,7 +392,7 @@ async def test_a_redis_that_is_not_there_is_named_without_its_password(unused_tc
 async def test_a_redis_that_wants_another_password_refuses_at_once(shared_redis: RedisServer) -> None:
     url = f"redis://me:secret@127.0.0.1:{shared_redis.port}/0"
     async with RedisBroadcastMap(url) as rooms:
-        with pytest.raises(BroadcastError, match=r"Redis at redis://me@127.* refused: AuthenticationError"):
+        with pytest.raises(BroadcastError, match=r"Redis at redis://127.* refused: AuthenticationError"):
             await asyncio.wait_for(rooms.send("a", 1), 5)
         with pytest.raises(BroadcastError, match="refused"):
             await asyncio.wait_for(rooms.subscribe_or_insert("a").receive(), 5)
@@ -416,13 +420,72 @@ async def test_what_is_no_redis_url_is_refused(url: str) -> None:
     [
         ("redis://127.0.0.1:6379/0", "redis://127.0.0.1:6379/0"),
         ("redis://:p@ss@host/1", "redis://host/1"),
-        ("rediss://me:secret@host:1?password=other", "rediss://me@host:1"),
-        ("unix://me:secret@/run/redis.sock?db=1", "unix://me@/run/redis.sock"),
-        ("redis://[bad", "a URL that cannot be read"),
+        ("redis://:sec/ret@host:1/0", "redis://host:1/0"),
+        ("redis://:sec#ret@host:1/0", "redis://host:1/0"),
+        ("redis://:sec?ret@host:1/0", "redis://..."),
+        ("redis://host/0?password=sec@ret", "redis://..."),
+        ("redis://:sec//ret@host", "redis://host"),
+        ("rediss://me:secret@host:1?password=other", "rediss://host:1"),
+        ("unix://me:secret@/run/redis.sock?db=1", "unix:///run/redis.sock"),
+        ("redis://[bad", "redis://[bad"),
+        ("me:secret@host:6379", "a URL that cannot be read"),
+        ("me:secret@redis://host", "a URL that cannot be read"),
     ],
 )
 def test_a_url_is_shown_without_its_password(url: str, shown: str) -> None:
     assert without_password(url) == shown
+
+
+@given(
+    user=st.text("abc:/?#@[]%&= \\", max_size=5),
+    password=st.text("XYZ/?#@:[]%&= \\", min_size=3, max_size=9),
+    query=st.sampled_from(["", "?db=1", "?protocol=3", "#part"]),
+)
+def test_no_part_of_a_password_is_ever_shown(user: str, password: str, query: str) -> None:
+    """Neither in the error nor in what it was raised from, whatever the password is made of."""
+    url = f"redis://{user}:{password}@h:1/0{query}"
+    assert not set("XYZ") & set(without_password(url))
+    said = ""
+    try:
+        RedisBroadcastMap(url)
+    except BroadcastError as error:
+        said = "".join(line for line in traceback.format_exception(error) if not line.startswith("  File"))
+    assert not set("XYZ") & set(said)
+
+
+@pytest.mark.parametrize("character", "/?#")
+def test_a_password_that_ends_too_early_is_refused_with_the_way_to_write_it(character: str) -> None:
+    with pytest.raises(BroadcastError, match="%2F, %3F and %23"):
+        RedisBroadcastMap(f"redis://:12{character}34@127.0.0.1:1/0")
+    RedisBroadcastMap(f"redis://:12{quote(character, '')}34@127.0.0.1:1/0")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://127.0.0.1/0?protocol=3",
+        "redis://127.0.0.1/0?decode_responses=True",
+        "redis://127.0.0.1/0?socket_timeout=1&db=1",
+        "redis://127.0.0.1/0?foo=bar",
+        "redis://127.0.0.1/0?foo",
+        "redis://127.0.0.1/0?%70rotocol=3",
+        "redis://127.0.0.1/0?password=secret",
+        "redis://127.0.0.1/0?ssl_ca_certs=file",
+        "unix:///run/redis.sock?protocol=3",
+    ],
+)
+def test_a_query_that_would_change_what_the_map_sets_is_refused(url: str) -> None:
+    with pytest.raises(BroadcastError, match="has a query that holds more than db: take the rest out") as caught:
+        RedisBroadcastMap(url)
+    assert "secret" not in str(caught.value)
+
+
+async def test_a_query_may_name_the_database_and_the_files_for_tls(shared_redis: RedisServer) -> None:
+    RedisBroadcastMap("rediss://127.0.0.1/0?ssl_ca_certs=authorities&ssl_certfile=certificate&ssl_keyfile=key")
+    async with RedisBroadcastMap(f"redis://127.0.0.1:{shared_redis.port}?db=3", prefix="query:") as rooms:
+        await rooms.send("a", 1)
+        info: Any = await rooms.link.run(lambda client: client.client_info(), 5)
+        assert info["db"] == 3
 
 
 def test_a_missing_client_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
