@@ -29,7 +29,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakValueDictionary
 
-from lane_kernel.broadcast.channel import CAPACITY, SEND_TIMEOUT, Channel
+from lane_kernel.broadcast.channel import CAPACITY, SEND_TIMEOUT, Channel, check_event
 from lane_kernel.broadcast.map import MAX_CHANNELS, BroadcastMap
 from lane_kernel.broadcast.redis_link import RedisLink
 from lane_kernel.broadcast.redis_reader import RedisReader, order
@@ -242,9 +242,10 @@ class RedisBroadcast(Channel):
 
         Raises:
             RedisAwayError: Redis has not answered in time; the message may be in the stream or not, once at the most.
-            BroadcastError: Redis refused; or the channel is closed or belongs to another loop.
+            BroadcastError: Redis refused; or as `Channel.send` does.
             TypeError: JSON has no form for the data.
         """
+        check_event(event)
         if isinstance(data, bytearray | memoryview):
             data = bytes(data)
         fields = _encode(data, event)
@@ -278,6 +279,7 @@ class RedisBroadcast(Channel):
 
     async def try_send(self, data: Any, *, event: str | None = None) -> BroadcastMessage | None:
         """Send a message; None where a subscription that is waited for has no room, or Redis has not taken it."""
+        check_event(event)
         with self._under_way():
             if self._full_ones():
                 return None

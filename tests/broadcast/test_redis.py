@@ -367,6 +367,15 @@ async def test_the_reading_ends_with_the_last_subscription(rooms: RedisBroadcast
     await asyncio.wait_for(task, 5)
 
 
+async def test_an_event_type_that_no_event_stream_could_be_sent_is_refused(rooms: RedisBroadcastMap) -> None:
+    for event in ("bad\nname", "bad\0name", "\ud800"):
+        with pytest.raises(BroadcastError, match="an event type is text without line breaks"):
+            await rooms.send("a", 1, event=event)
+        assert await rooms.try_send("a", 1, event=event) is None
+    async with rooms.subscribe_or_insert("a", after="0-0") as subscription:
+        assert subscription.depth == 0
+
+
 async def test_bytes_that_may_change_are_copied(rooms: RedisBroadcastMap) -> None:
     async with rooms.subscribe_or_insert("a") as subscription:
         for data in (bytearray(b"x"), memoryview(b"x")):
