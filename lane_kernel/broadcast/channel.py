@@ -81,7 +81,7 @@ class ChannelSnapshot:
         return sum(subscription.depth for subscription in self.subscriptions)
 
 
-def check_event(event: str | None) -> None:
+def check_event(event: object) -> None:
     """Refuse an event type that no event stream could be sent, before it is kept.
 
     Raises:

@@ -173,7 +173,7 @@ async def test_an_answer_that_overlaps_the_last_is_taken_from_where_it_is_new(ro
         assert await take(subscription, 3) == [0, 1, 2]
         channel = rooms.insert("a")
         assert isinstance(channel, RedisBroadcast)
-        channel.take(await channel._range("-", "+"))
+        channel.take(await rooms.link.run(lambda client: client.xrange(channel.stream), 5))
         assert subscription.depth == 0
 
 
@@ -232,14 +232,74 @@ async def test_an_entry_by_hand_at_the_end_is_a_place_to_begin_at(rooms: RedisBr
         assert await take(subscription, 2) == [3, 4]
 
 
-async def test_an_entry_that_cannot_be_read_fails_its_subscriptions(rooms: RedisBroadcastMap) -> None:
-    async with rooms.subscribe_or_insert("a") as subscription:
-        await rooms.link.run(lambda client: client.xadd(f"{rooms.prefix}stream:a", {"n": "1"}), 5)
-        with pytest.raises(BroadcastError, match=r"reading from Redis at redis://127.* failed: KeyError"):
-            await subscription.receive(5)
-    async with rooms.subscribe_or_insert("b") as again:
-        await rooms.send("b", 1)
-        assert await take(again, 1) == [1]
+NOT_OURS = [
+    {"n": "abc"},
+    {"n": "2"},
+    {"n": "2", "k": "t"},
+    {"n": "abc", "k": "t", "d": "x"},
+    {"n": "2", "k": "?", "d": "x"},
+    {"n": "2", "k": "j", "d": "no JSON"},
+    {"n": "2", "k": "j", "d": "[" * 100_000},
+    {"n": "2", "k": "t", "d": b"\xff"},
+    {"n": "2", "k": "t", "d": "x", "e": b"\xff"},
+    {"n": "9" * 5000, "k": "t", "d": "x"},
+]
+
+
+@pytest.mark.parametrize("fields", NOT_OURS, ids=range(len(NOT_OURS)))
+async def test_what_is_no_message_ends_no_subscription_wherever_it_stands(
+    rooms: RedisBroadcastMap, others: RedisBroadcastMap, fields: Any
+) -> None:
+    """While it is read, at the end of the stream where reading begins, and in what is replayed."""
+
+    async def by_hand() -> str:
+        entry_id: Any = await rooms.link.run(lambda client: client.xadd(f"{rooms.prefix}stream:a", fields), 5)
+        return str(entry_id.decode())
+
+    async with rooms.subscribe_or_insert("a") as subscription, rooms.subscribe_or_insert("b") as neighbour:
+        first = await rooms.send("a", 1)
+        await by_hand()
+        await send_all(rooms, "a", 2)
+        last = await by_hand()
+        async with others.subscribe_or_insert("a") as late, others.subscribe_or_insert("a", after=first.id) as again:
+            await send_all(rooms, "a", 3)
+            await send_all(rooms, "b", 4)
+            assert await take(subscription, 3) == [1, 2, 3]
+            assert await take(neighbour, 1) == [4]
+            assert await take(late, 1) == [3]
+            assert await take(again, 2) == [2, 3]
+        async with others.subscribe_or_insert("a", after=last) as foreign:
+            assert foreign.gap == Gap(last, first.id)
+
+
+class BrokenChannel:
+    """A channel that cannot take an entry."""
+
+    position = "0-0"
+
+    def __init__(self, rooms: RedisBroadcastMap) -> None:
+        self.stream = f"{rooms.prefix}stream:broken"
+        self.reader = rooms.reader
+        self.failed: asyncio.Future[BroadcastError] = asyncio.get_running_loop().create_future()
+
+    def take(self, entries: list[tuple[bytes, dict[bytes, bytes]]]) -> None:
+        raise ZeroDivisionError("by intent")
+
+    def fail(self, error: BroadcastError) -> None:
+        self.failed.set_result(error)
+        self.reader.discard(self)
+
+
+async def test_a_channel_that_fails_ends_no_other(rooms: RedisBroadcastMap) -> None:
+    async with rooms.subscribe_or_insert("a") as neighbour:
+        await rooms.send("broken", 1)
+        broken = BrokenChannel(rooms)
+        rooms.reader.add(broken)
+        error = await asyncio.wait_for(broken.failed, 5)
+        assert "reading from Redis at redis://127" in str(error)
+        assert isinstance(error.__cause__, ZeroDivisionError)
+        await rooms.send("a", 1)
+        assert await take(neighbour, 1) == [1]
 
 
 # Exactly once
