@@ -264,13 +264,23 @@ async def test_a_lost_connection_is_made_again() -> None:
 
 async def test_attempts_that_fail_wait_longer_each_time_and_end() -> None:
     async with answering(STREAM + BODY) as (url, _):
-        source = await EventSource(url, store=Store(), reconnection_time=0.01, attempts=3)
+        source = await EventSource(url, store=Store(), reconnection_time=0.05, attempts=3)
     with pytest.raises(EventSourceError, match="gave up after 3 attempts to connect again: cannot connect to"):
         await source.take(3, timeout=5)
     assert [event.data for event in await source.take(2, timeout=5)] == ["one", "two"]
-    assert [reconnection.wait for reconnection in source.reconnections] == [0.01, 0.02, 0.04]
+    assert [reconnection.wait for reconnection in source.reconnections] == [0.05, 0.1, 0.2]
     assert source.reconnections[0].reason == "the stream ended"
     assert "is the server started" in source.reconnections[1].reason
+    await source.close()
+
+
+async def test_a_reconnection_time_of_zero_is_for_the_first_attempt_alone() -> None:
+    """A stream that says `retry: 0` is asked again at once; a server that is away is not asked in a busy loop."""
+    async with answering(STREAM + b"retry: 0\ndata: one\n\n") as (url, _):
+        source = await EventSource(url, store=Store(), attempts=4)
+    with pytest.raises(EventSourceError, match="gave up after 4 attempts"):
+        await source.take(2, timeout=5)
+    assert [reconnection.wait for reconnection in source.reconnections] == [0, 0.1, 0.2, 0.4]
     await source.close()
 
 
