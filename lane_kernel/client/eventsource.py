@@ -147,6 +147,7 @@ class EventSource:
         self._events: deque[Event] = deque()
         self._room = asyncio.Event()
         self._wanted = 0
+        self._taking = asyncio.Lock()
         self._waiters: set[asyncio.Future[None]] = set()
         self._reading: asyncio.Task[None] | None = None
         self._why = ""
@@ -378,7 +379,7 @@ class EventSource:
             raise EventSourceError(str(self._failure)) from self._failure
 
     async def take(self, count: int, timeout: float) -> list[Event]:
-        """Wait for a number of events.
+        """Wait for a number of events; of takes at the same time, each waits for those that came before it.
 
         Args:
             count: How many.
@@ -388,17 +389,18 @@ class EventSource:
             EventSourceError: The source ended, or the time was up, before so many had come. Those that came are kept
                 for the next `take`.
         """
+        try:
+            async with asyncio.timeout(timeout), self._taking:
+                return await self._take_all(count)
+        except TimeoutError:
+            raise EventSourceError(f"{self.url}: {self._why_not_yet(count, timeout)}") from None
+
+    async def _take_all(self, count: int) -> list[Event]:
         self._wanted = count
         self._make_room()
         try:
-            async with asyncio.timeout(timeout):
-                while len(self._events) < count and self.state is not ReadyState.CLOSED:
-                    await self._change()
-        except TimeoutError:
-            now = f"; it is connecting again: {self._why}" if self.state is ReadyState.CONNECTING else ""
-            raise EventSourceError(
-                f"{self.url}: {len(self._events)} of {count} events came within {timeout:g} s{now}"
-            ) from None
+            while len(self._events) < count and self.state is not ReadyState.CLOSED:
+                await self._change()
         finally:
             self._wanted = 0
         if len(self._events) < count:
@@ -406,3 +408,9 @@ class EventSource:
                 f"{self.url} ended after {len(self._events)} of {count} events: {self._why}"
             ) from self._failure
         return [self._take() for _ in range(count)]
+
+    def _why_not_yet(self, count: int, timeout: float) -> str:
+        if self._taking.locked():
+            return f"0 of {count} events came within {timeout:g} s: another take() is before it"
+        came = f"{len(self._events)} of {count} events came within {timeout:g} s"
+        return f"{came}; it is connecting again: {self._why}" if self.state is ReadyState.CONNECTING else came

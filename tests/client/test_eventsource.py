@@ -404,6 +404,40 @@ async def test_no_more_is_read_than_has_room() -> None:
         assert [event async for event in source] == []
 
 
+async def test_takes_at_the_same_time_are_served_one_after_another() -> None:
+    """The first makes room for all that it asks for, whatever those behind it do."""
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(STREAM)
+        for n in range(10):
+            writer.write(b"data: %d\n\n" % n + b": %s\n\n" % (b"x" * 70_000))  # more than one read takes
+            await writer.drain()
+        await reader.read()
+
+    async with (
+        peer(talk) as port,
+        EventSource(f"http://127.0.0.1:{port}/", store=Store(), config=Config(max_queue=2)) as source,
+    ):
+        taken = await asyncio.gather(source.take(6, timeout=10), source.take(3, timeout=10), source.take(1, timeout=10))
+    assert [[event.data for event in events] for events in taken] == [list("012345"), list("678"), ["9"]]
+
+
+async def test_a_take_behind_another_has_its_own_bound() -> None:
+    async with (
+        serving(STREAM, BODY, end=False) as url,
+        EventSource(url, store=Store()) as source,
+    ):
+        first = asyncio.create_task(source.take(3, timeout=30))
+        await asyncio.sleep(0)
+        with pytest.raises(EventSourceError, match=r"0 of 2 events came within 0\.05 s: another take\(\) is before it"):
+            await source.take(2, timeout=0.05)
+        behind = asyncio.create_task(source.take(2, timeout=5))
+        await asyncio.sleep(0)
+        first.cancel()
+        assert [event.data for event in await behind] == ["one", "two"]
+
+
 async def test_https_with_a_ca_of_ones_own(tmp_path: Path) -> None:
     """A real server, aiohttp, and a redirection from http to https."""
     authority = Authority(tmp_path)
