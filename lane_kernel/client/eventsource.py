@@ -46,6 +46,9 @@ RECONNECTION_TIME = 3.0
 MAX_WAIT = 60.0
 """The longest wait after failed attempts, in seconds; a stream may set a longer reconnection time."""
 
+MIN_BACKOFF = 0.05
+"""What the waits after failed attempts double from at the least, in seconds: twice nothing would be nothing."""
+
 ATTEMPTS = 5
 """Default number of attempts to connect again that may fail in a row."""
 
@@ -122,7 +125,7 @@ class EventSource:
             headers: Header lines to add to each request; credentials are not sent to another origin.
             reconnect: Whether it connects again where the stream ends; otherwise that is the end.
             reconnection_time: The wait before it does, in seconds, until the stream sets another. It doubles with each
-                attempt that fails.
+                attempt that fails, from 0.05 on where it is shorter.
             attempts: How many attempts to connect again may fail in a row.
             store: Where to record; the kernel's store by default.
             config: The bounds; `max_queue` is that of the events that wait before no more is read.
@@ -144,6 +147,7 @@ class EventSource:
         self._events: deque[Event] = deque()
         self._room = asyncio.Event()
         self._wanted = 0
+        self._taking = asyncio.Lock()
         self._waiters: set[asyncio.Future[None]] = set()
         self._reading: asyncio.Task[None] | None = None
         self._why = ""
@@ -309,8 +313,7 @@ class EventSource:
         """Wait, and connect again; None where the server tells that it is not to be asked again."""
         self.state = ReadyState.CONNECTING
         for failed in range(self._attempts):
-            wait = self.reconnection_time
-            wait = max(wait, min(wait * 2**failed, MAX_WAIT))
+            wait = self._wait_after(failed)
             self._why = reason
             self._note(f"{reason}: connecting again in {wait:g} s with Last-Event-ID {self.last_event_id!r}")
             await asyncio.sleep(wait)
@@ -320,6 +323,13 @@ class EventSource:
             except _NETWORK_ERRORS as error:
                 reason = str(error)
         raise EventSourceError(f"{self.url}: gave up after {self._attempts} attempts to connect again: {reason}")
+
+    def _wait_after(self, failed: int) -> float:
+        """How long to wait before an attempt, after so many that failed, in seconds."""
+        wait = self.reconnection_time
+        if not failed:
+            return wait
+        return max(wait, min(max(wait, MIN_BACKOFF) * 2.0**failed, MAX_WAIT))
 
     def _note(self, text: str) -> None:
         self._way.store.note(NoteKind.LOG, self._connection, "log info", preview=text, route="")
@@ -369,7 +379,7 @@ class EventSource:
             raise EventSourceError(str(self._failure)) from self._failure
 
     async def take(self, count: int, timeout: float) -> list[Event]:
-        """Wait for a number of events.
+        """Wait for a number of events; of takes at the same time, each waits for those that came before it.
 
         Args:
             count: How many.
@@ -379,17 +389,18 @@ class EventSource:
             EventSourceError: The source ended, or the time was up, before so many had come. Those that came are kept
                 for the next `take`.
         """
+        try:
+            async with asyncio.timeout(timeout), self._taking:
+                return await self._take_all(count)
+        except TimeoutError:
+            raise EventSourceError(f"{self.url}: {self._why_not_yet(count, timeout)}") from None
+
+    async def _take_all(self, count: int) -> list[Event]:
         self._wanted = count
         self._make_room()
         try:
-            async with asyncio.timeout(timeout):
-                while len(self._events) < count and self.state is not ReadyState.CLOSED:
-                    await self._change()
-        except TimeoutError:
-            now = f"; it is connecting again: {self._why}" if self.state is ReadyState.CONNECTING else ""
-            raise EventSourceError(
-                f"{self.url}: {len(self._events)} of {count} events came within {timeout:g} s{now}"
-            ) from None
+            while len(self._events) < count and self.state is not ReadyState.CLOSED:
+                await self._change()
         finally:
             self._wanted = 0
         if len(self._events) < count:
@@ -397,3 +408,9 @@ class EventSource:
                 f"{self.url} ended after {len(self._events)} of {count} events: {self._why}"
             ) from self._failure
         return [self._take() for _ in range(count)]
+
+    def _why_not_yet(self, count: int, timeout: float) -> str:
+        if self._taking.locked():
+            return f"0 of {count} events came within {timeout:g} s: another take() is before it"
+        came = f"{len(self._events)} of {count} events came within {timeout:g} s"
+        return f"{came}; it is connecting again: {self._why}" if self.state is ReadyState.CONNECTING else came

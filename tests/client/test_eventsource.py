@@ -264,13 +264,23 @@ async def test_a_lost_connection_is_made_again() -> None:
 
 async def test_attempts_that_fail_wait_longer_each_time_and_end() -> None:
     async with answering(STREAM + BODY) as (url, _):
-        source = await EventSource(url, store=Store(), reconnection_time=0.01, attempts=3)
+        source = await EventSource(url, store=Store(), reconnection_time=0.05, attempts=3)
     with pytest.raises(EventSourceError, match="gave up after 3 attempts to connect again: cannot connect to"):
         await source.take(3, timeout=5)
     assert [event.data for event in await source.take(2, timeout=5)] == ["one", "two"]
-    assert [reconnection.wait for reconnection in source.reconnections] == [0.01, 0.02, 0.04]
+    assert [reconnection.wait for reconnection in source.reconnections] == [0.05, 0.1, 0.2]
     assert source.reconnections[0].reason == "the stream ended"
     assert "is the server started" in source.reconnections[1].reason
+    await source.close()
+
+
+async def test_a_reconnection_time_of_zero_is_for_the_first_attempt_alone() -> None:
+    """A stream that says `retry: 0` is asked again at once; a server that is away is not asked in a busy loop."""
+    async with answering(STREAM + b"retry: 0\ndata: one\n\n") as (url, _):
+        source = await EventSource(url, store=Store(), attempts=4)
+    with pytest.raises(EventSourceError, match="gave up after 4 attempts"):
+        await source.take(2, timeout=5)
+    assert [reconnection.wait for reconnection in source.reconnections] == [0, 0.1, 0.2, 0.4]
     await source.close()
 
 
@@ -392,6 +402,40 @@ async def test_no_more_is_read_than_has_room() -> None:
         assert [event.data for event in await source.take(4, timeout=5)] == ["0", "1", "2", "3"]
         taken.set()
         assert [event async for event in source] == []
+
+
+async def test_takes_at_the_same_time_are_served_one_after_another() -> None:
+    """The first makes room for all that it asks for, whatever those behind it do."""
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(STREAM)
+        for n in range(10):
+            writer.write(b"data: %d\n\n" % n + b": %s\n\n" % (b"x" * 70_000))  # more than one read takes
+            await writer.drain()
+        await reader.read()
+
+    async with (
+        peer(talk) as port,
+        EventSource(f"http://127.0.0.1:{port}/", store=Store(), config=Config(max_queue=2)) as source,
+    ):
+        taken = await asyncio.gather(source.take(6, timeout=10), source.take(3, timeout=10), source.take(1, timeout=10))
+    assert [[event.data for event in events] for events in taken] == [list("012345"), list("678"), ["9"]]
+
+
+async def test_a_take_behind_another_has_its_own_bound() -> None:
+    async with (
+        serving(STREAM, BODY, end=False) as url,
+        EventSource(url, store=Store()) as source,
+    ):
+        first = asyncio.create_task(source.take(3, timeout=30))
+        await asyncio.sleep(0)
+        with pytest.raises(EventSourceError, match=r"0 of 2 events came within 0\.05 s: another take\(\) is before it"):
+            await source.take(2, timeout=0.05)
+        behind = asyncio.create_task(source.take(2, timeout=5))
+        await asyncio.sleep(0)
+        first.cancel()
+        assert [event.data for event in await behind] == ["one", "two"]
 
 
 async def test_https_with_a_ca_of_ones_own(tmp_path: Path) -> None:
