@@ -16,7 +16,7 @@ from lane_kernel.server.attributes import (
     mark_taken,
     refuse_attributes,
 )
-from lane_kernel.server.hooks import Hook, HookError, HookKind, Hooks, Run
+from lane_kernel.server.hooks import Hook, HookError, HookKind, Hooks, Run, ServerHook
 from lane_kernel.server.patterns import Pattern
 from lane_kernel.server.routes import Definition, Route, RouteKind, Routes
 from lane_kernel.server.sessions import (
@@ -85,6 +85,7 @@ class Registry:
 
         Raises:
             RouteError: The pattern cannot be routed.
+            TypeError: The handler is neither.
             AttributeUseError: The handler's attributes do not fit its parameters, or those of the pattern.
         """
         names = Pattern(pattern).names
@@ -300,14 +301,33 @@ def _run_of(handler: Callable[..., Any]) -> Run:
         AttributeUseError: No attribute fills one of its parameters.
     """
     if inspect.isclass(handler):
-        if not inspect.iscoroutinefunction(getattr(handler, "handle", None)):
+        handle = getattr(handler, "handle", None)
+        if handle is ServerHook.handle or not inspect.iscoroutinefunction(handle):
             raise TypeError(f"{handler.__name__} has no `async def handle(self, stream, ctx)`")
-        check_filled(_handle_of(handler), is_method=True)
+        is_method = inspect.isfunction(inspect.getattr_static(handler, "handle"))
+        _check_called(handle, is_method)
+        check_filled(handle, is_method=is_method)
         return hook_run(handler)
     if not inspect.iscoroutinefunction(handler):
         raise TypeError(f"{getattr(handler, '__name__', handler)!r} is no `async def` over (stream, ctx)")
+    _check_called(handler, is_method=False)
     check_filled(handler, is_method=False)
     return function_run(handler)
+
+
+def _check_called(handle: Callable[..., Any], is_method: bool) -> None:
+    """Refuse a handler that cannot be called with stream and context."""
+    given = ("self", "stream", "ctx") if is_method else ("stream", "ctx")
+    signature = inspect.signature(handle)
+    try:
+        signature.bind_partial(*given)
+    except TypeError:
+        name = getattr(handle, "__name__", "handle")
+        raise TypeError(
+            f"{getattr(handle, '__qualname__', handle)}{signature} cannot be called with stream and ctx: write `async "
+            f"def {name}({', '.join(given)})`; a coroutine over `ws` stands below @server.websocket(…), one over "
+            "`events` below @server.events(…)"
+        ) from None
 
 
 def _handle_of(handler: Callable[..., Any]) -> Callable[..., Any]:

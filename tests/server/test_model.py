@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from functools import partial
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -97,6 +100,27 @@ def test_a_handler_that_cannot_take_its_parameters_fails_where_it_is_written() -
             pass
 
     assert not server.routes
+
+
+def yields(ws, message):
+    yield message
+
+
+async def yields_too(ws, message):
+    yield message
+
+
+class Yields:
+    def __call__(self, ws, message) -> Iterator[object]:
+        yield message
+
+
+@pytest.mark.parametrize("callback", [yields, yields_too, Yields(), partial(yields)])
+def test_a_function_for_messages_that_yields_would_never_run(callback: Callable[..., object]) -> None:
+    server = Server("yields")
+    with pytest.raises(TypeError, match=r"(?i)yields.* on_message of /x, yields.* `ws\.post\(…\)`"):
+        server.websocket("/x", on_message=callback)
+    assert server.routes == ()
 
 
 def test_routing_again_replaces() -> None:
