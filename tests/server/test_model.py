@@ -40,6 +40,8 @@ _PATTERNS = (
     "/a/static",
     "/a",
     "/w/{x:[a-z/]+}/end",
+    r"/brace/{x:\{+}/end",
+    "/100%",
 )
 
 
@@ -56,6 +58,8 @@ _PATTERNS = (
         ("/any/a/b%20c", "/any/{path:.*}", {"path": "a/b c"}),
         ("/any/", "/any/{path:.*}", {"path": ""}),
         ("/w/a%2Fb/end", "/w/{x:[a-z/]+}/end", {"x": "a/b"}),
+        ("/brace/%7B{/end", r"/brace/{x:\{+}/end", {"x": "{{"}),
+        ("/100%25", "/100%", {}),
     ],
 )
 def test_static_routes_come_first_and_expressions_last(path: str, pattern: str, parameters: dict[str, str]) -> None:
@@ -64,7 +68,9 @@ def test_static_routes_come_first_and_expressions_last(path: str, pattern: str, 
     assert (found[0].pattern, found[1]) == (pattern, parameters)
 
 
-@pytest.mark.parametrize("path", ["/", "/b", "/a/", "/a/b/c", "/item/x/tags", "/item/1234/tags", "/w/a/b/end", "/any"])
+@pytest.mark.parametrize(
+    "path", ["/", "/b", "/a/", "/a/b/c", "/item/x/tags", "/item/1234/tags", "/w/a/b/end", "/any", "/a%2Fstatic", "%2Fa"]
+)
 def test_other_paths_match_nothing(path: str) -> None:
     assert make(*_PATTERNS).find(path) is None
 
@@ -77,6 +83,24 @@ def test_a_wrong_pattern_fails_where_it_is_written(pattern: str) -> None:
     for decorate in (server.route, server.websocket, server.events):
         with pytest.raises(RouteError):
             decorate(pattern)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "words"),
+    [
+        ("/a?x=1", r"'/a\?x=1' .* query.* write '/a' .* @lane\.request_query"),
+        ("/{a}/b#c", r"'/\{a\}/b#c' .* fragment.* write '/\{a\}/b'"),
+        ("/a%20b/{c}", r"'/a%20b/\{c\}' .* decoded .* write '/a b/\{c\}'"),
+        ("/a%2Fb", r"'/a%2Fb' .* '/',.* `\{name:a/b\}`"),
+        ("/{a:[?#%]}", None),
+    ],
+)
+def test_a_pattern_that_no_path_would_match_says_what_to_write(pattern: str, words: str | None) -> None:
+    if words is None:
+        Server("patterns").route(pattern)
+        return
+    with pytest.raises(RouteError, match=words):
+        Server("patterns").route(pattern)
 
 
 def test_a_handler_that_cannot_take_its_parameters_fails_where_it_is_written() -> None:
