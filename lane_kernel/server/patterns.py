@@ -44,7 +44,7 @@ class Pattern:
                 wrong, or something that the path of a request never has.
         """
         if not isinstance(text, str):
-            raise RouteError(f'a pattern is a str, not {text!r}: write @server.websocket("/echo"), with the path')
+            raise RouteError(f'a pattern is a str such as "/echo", not {text!r}')
         if not text.startswith("/"):
             raise RouteError(f'pattern {text!r} does not begin with "/": write "/echo" or "/chat/{{room}}"')
         self.text = text

@@ -15,9 +15,10 @@ from lane_kernel.server.attributes import (
     check_route_params,
     mark_taken,
     refuse_attributes,
+    refuse_uncalled,
 )
 from lane_kernel.server.hooks import Hook, HookError, HookKind, Hooks, Run, ServerHook
-from lane_kernel.server.patterns import Pattern
+from lane_kernel.server.patterns import Pattern, RouteError
 from lane_kernel.server.routes import Definition, Route, RouteKind, Routes
 from lane_kernel.server.sessions import (
     Handler,
@@ -88,7 +89,7 @@ class Registry:
             TypeError: The handler is neither.
             AttributeUseError: The handler's attributes do not fit its parameters, or those of the pattern.
         """
-        names = Pattern(pattern).names
+        names = _names_in(pattern, "route")
 
         def decorate(handler: Defined) -> Defined:
             run = _run_of(handler)
@@ -126,7 +127,7 @@ class Registry:
         """
         if on_message is None:
             return self._session(pattern, RouteKind.WEBSOCKET, websocket_run)
-        check_callback(on_message, pattern, Pattern(pattern).names)
+        check_callback(on_message, pattern, _names_in(pattern, "websocket"))
         self._register(Registration(pattern, RouteKind.WEBSOCKET, callback_run(on_message)), on_message)
         return None
 
@@ -139,13 +140,15 @@ class Registry:
         return self._session(pattern, RouteKind.EVENTS, events_run)
 
     def _session(self, pattern: str, kind: RouteKind, make: Callable[[Handler], Run]) -> Callable[[Defined], Defined]:
-        names = Pattern(pattern).names
+        name = "events" if kind is RouteKind.EVENTS else "websocket"
+        names = _names_in(pattern, name)
 
         def decorate(handler: Defined) -> Defined:
+            refuse_uncalled(handler)
             refuse_attributes(handler, pattern)
             check_parameters(handler, pattern, names)
             self._register(Registration(pattern, kind, make(handler)), handler)
-            mark_taken(handler, f"@server.{'events' if kind is RouteKind.EVENTS else 'websocket'}({pattern!r})")
+            mark_taken(handler, f"@server.{name}({pattern!r})")
             return handler
 
         return decorate
@@ -289,6 +292,15 @@ class Registry:
         raise NotImplementedError
 
 
+def _names_in(pattern: str, decorator: str) -> tuple[str, ...]:
+    """The parameters of a pattern that was given to a decorator."""
+    if not isinstance(pattern, str):
+        raise RouteError(
+            f'@server.{decorator} takes a path, not {pattern!r}: write @server.{decorator}("/echo") above the handler'
+        )
+    return Pattern(pattern).names
+
+
 def _upgrade(run: Run) -> Hook:
     return Hook(HookKind.REQUEST_MIDDLEWARE, "Upgrade", run, UPGRADE_ORDER)
 
@@ -300,6 +312,7 @@ def _run_of(handler: Callable[..., Any]) -> Run:
         TypeError: It is neither.
         AttributeUseError: No attribute fills one of its parameters.
     """
+    refuse_uncalled(_handle_of(handler))
     if inspect.isclass(handler):
         handle = getattr(handler, "handle", None)
         if handle is ServerHook.handle or not inspect.iscoroutinefunction(handle):

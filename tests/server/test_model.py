@@ -9,11 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lane_kernel.capture import Store
 from lane_kernel.net.heads import parse_request_head
 from lane_kernel.server import Request, Response, RouteError, RouteKind, Server, WebSocketFrame
 from lane_kernel.server.context import CONTENT_TYPE, TEXT_EVENT_STREAM
+from lane_kernel.server.log import HandlersLog
 from lane_kernel.server.routes import Routes
 from lane_kernel.server.stream import MAX_FRAME, WebSocketRequest
+from lane_kernel.sides import Side
 from lane_kernel.timeline import dissect
 from lane_kernel.wire.frames import Opcode
 from lane_kernel.wire.handshake import HandshakeError
@@ -101,6 +104,25 @@ def test_a_pattern_that_no_path_would_match_says_what_to_write(pattern: str, wor
         return
     with pytest.raises(RouteError, match=words):
         Server("patterns").route(pattern)
+
+
+@pytest.mark.parametrize("name", ["route", "websocket", "events"])
+def test_a_decorator_without_its_path_names_itself(name: str) -> None:
+    with pytest.raises(RouteError, match=rf'@server\.{name} takes a path, not .*nothing.*: write @server\.{name}\("/'):
+        getattr(Server("no path"), name)(nothing)
+
+
+def test_the_log_shows_its_last_lines() -> None:
+    log = HandlersLog(store := Store())
+    assert repr(log) == "the handlers' log: no records"
+    for number in range(12):
+        log.add("print", f"line {number}", source="stdout")
+    log.fail(ValueError("no"), "/chat", store.open(Side.SERVER, "a:80", "a:5000"))
+    text, *lines = repr(log).splitlines()
+    assert text == "the handlers' log: 13 records, the last 10:"
+    assert len(lines) == 10
+    assert lines[0].split(maxsplit=2)[2] == "print  line 3"
+    assert lines[-1].split(maxsplit=2)[2] == "error  the handler of /chat, connection 1: ValueError: no"
 
 
 def test_a_handler_that_cannot_take_its_parameters_fails_where_it_is_written() -> None:

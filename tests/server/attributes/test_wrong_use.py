@@ -185,6 +185,24 @@ def test_a_hook_without_handle_is_refused_beside_a_handler_too() -> None:
         lane.prologue_hooks(NoHandle)
 
 
+def test_an_attribute_that_took_the_handler_for_its_argument() -> None:
+    class Hook(ServerHook):
+        handle = lane.epilogue_hooks(over_nothing_more)  # type: ignore[assignment] # that is what is tested
+
+    server = Server("uncalled")
+    for decorate, name, handler in (
+        (server.route("/x"), "prologue_hooks", lane.prologue_hooks(over_nothing_more)),
+        (server.websocket("/x"), "prologue_hooks", lane.prologue_hooks(over_nothing_more)),
+        (server.request_middleware, "epilogue_hooks", Hook),
+    ):
+        with pytest.raises(AttributeUseError, match=rf"@lane\.{name} .* took the handler .*: write @lane\.{name}\(…\)"):
+            decorate(handler)
+
+
+async def over_nothing_more(stream, ctx):
+    raise NotImplementedError
+
+
 def test_a_handle_that_takes_no_self_as_python_has_it() -> None:
     class Static(ServerHook):
         @staticmethod
