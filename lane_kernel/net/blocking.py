@@ -31,7 +31,7 @@ LOOK = 0.025
 """Seconds between two looks of the thread."""
 
 QUIET = 1.0
-"""What blocks the loop within so many seconds of what was told is told together, after them."""
+"""What the same culprit blocks within so many seconds of what was told of it is told together, after them."""
 
 _KINDS_OF_LINES = 200
 _UNSEEN = "code that was over before it could be looked at"
@@ -50,7 +50,7 @@ class Block:
         seconds: How long it was.
         by: Whose code ran most of that time, such as "cell [7], line 3: time.sleep(2)".
         context: The context that this code ran in; an empty one where that cannot be told.
-        others: How many shorter ones are told of with it, since they came one after another.
+        others: How many shorter ones of the same culprit are told of with it, since they came one after another.
         others_seconds: How long those were together.
     """
 
@@ -64,8 +64,18 @@ class Block:
 Report = Callable[[Block], object]
 """Told of a block; called on the loop's thread."""
 
+Whose = Callable[[Context], object]
+"""Whose code runs in a context, such as a route; what belongs to different ones is told apart."""
+
 Place = tuple[str, int, str]
 """A file, a line in it, and the function."""
+
+_Culprit = tuple[object, str, str]
+
+
+def nobody(context: Context) -> object:
+    """Tell culprits apart by their code alone."""
+
 
 _watches: WeakKeyDictionary[asyncio.AbstractEventLoop, LoopWatch] = WeakKeyDictionary()
 
@@ -85,9 +95,9 @@ class LoopWatch:
         self.last: Block | None = None
         self.longest: Block | None = None
         self._home = home
-        self._reports: dict[Report, float] = {}
-        self._held: list[Block] = []
-        self._quiet_until = 0.0
+        self._reports: dict[Report, tuple[float, Whose]] = {}
+        self._held: dict[_Culprit, list[Block]] = {}
+        self._quiet_until: dict[_Culprit, float] = {}
         self._context = Context()
         self._looks: Counter[tuple[Place, ...]] = Counter()
         self._contexts: dict[tuple[Place, ...], Context] = {}
@@ -103,24 +113,25 @@ class LoopWatch:
         self._thread.start()
 
     @classmethod
-    def begin(cls, home: Home, report: Report, threshold: float) -> LoopWatch:
+    def begin(cls, home: Home, report: Report, threshold: float, whose: Whose = nobody) -> LoopWatch:
         """Watch a loop from now on.
 
         Args:
             home: The loop, on whose thread this is called.
             report: Told of each block until `end`.
             threshold: How long a block is told of, in seconds; of several watchers' the shortest.
+            whose: Whose code runs in a context.
         """
         watch = _watches.get(home.loop)
         if watch is None:
             watch = _watches[home.loop] = cls(home)
-        watch._reports[report] = threshold
+        watch._reports[report] = threshold, whose
         return watch
 
     def end(self, report: Report) -> None:
         """Tell one of those who asked no more; after the last, the thread has ended."""
         if len(self._reports) == 1:
-            self._tell_held()
+            self._tell(list(self._held))
         del self._reports[report]
         if self._reports:
             return
@@ -132,7 +143,7 @@ class LoopWatch:
     @property
     def threshold(self) -> float:
         """How long a block is told of, in seconds."""
-        return min(self._reports.values(), default=1.0)
+        return min((threshold for threshold, _ in self._reports.values()), default=1.0)
 
     # On the loop
 
@@ -142,8 +153,8 @@ class LoopWatch:
             late = now - self._due
             if late > LOOK / 4:
                 self._judge(late + BEAT / 2, worked - self._worked)
-            if self._held and now >= self._quiet_until:
-                self._tell_held()
+            if self._held:
+                self._tell([culprit for culprit in self._held if now >= self._quiet_until.get(culprit, 0.0)])
         finally:
             self._worked = worked
             self._due = now + BEAT
@@ -163,17 +174,26 @@ class LoopWatch:
         self.last = block
         if self.longest is None or block.seconds >= self.longest.seconds:
             self.longest = block
-        self._held.append(replace(block, context=contexts.get(places, Context())))
+        block = replace(block, context=contexts.get(places, Context()))
+        self._held.setdefault(self._culprit(places, block.context), []).append(block)
 
-    def _tell_held(self) -> None:
-        held, self._held = self._held, []
-        if not held or not self._reports:
-            return
-        self._quiet_until = self._home.loop.time() + QUIET
-        worst = max(held, key=lambda block: block.seconds)
-        together = sum(block.seconds for block in held) - worst.seconds
-        report = next(reversed(self._reports))
-        report(replace(worst, others=len(held) - 1, others_seconds=together))
+    def _culprit(self, places: tuple[Place, ...], context: Context) -> _Culprit:
+        """Who blocked: the outermost function, such as a cell or a handler, and whose it is."""
+        filename, _, function = places[0] if places else ("", 0, "")
+        _, whose = next(reversed(self._reports.values()))
+        return whose(context), filename, function
+
+    def _tell(self, culprits: list[_Culprit]) -> None:
+        """Tell what is held of some, of each in its own report: nobody is hidden behind another."""
+        now = self._home.loop.time()
+        self._quiet_until = {culprit: until for culprit, until in self._quiet_until.items() if until > now}
+        for culprit in culprits:
+            held = self._held.pop(culprit)
+            self._quiet_until[culprit] = now + QUIET
+            worst = max(held, key=lambda block: block.seconds)
+            together = sum(block.seconds for block in held) - worst.seconds
+            report = next(reversed(self._reports))
+            report(replace(worst, others=len(held) - 1, others_seconds=together))
 
     # On the thread
 

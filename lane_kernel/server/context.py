@@ -31,6 +31,10 @@ HTTP_VERSIONS = ("HTTP/0.9", "HTTP/1.0", "HTTP/1.1", "HTTP/2", "HTTP/2.0", "HTTP
 """The versions there are, as a request line or a person writes them."""
 
 
+def _is_status(status: object) -> bool:
+    return isinstance(status, int) and not isinstance(status, bool) and 100 <= status <= 999
+
+
 class ResponseLineError(LaneError, ValueError):
     """A status or a header line that no response can have."""
 
@@ -260,7 +264,7 @@ class Response:
 
         Source: RFC 9110 §15.
         """
-        if isinstance(status, bool) or not isinstance(status, int) or not 100 <= status <= 999:
+        if not _is_status(status):
             raise ResponseLineError(f"a status is an int from 100 to 999, not {status!r}")
         self.status = status
         self.reason = reason

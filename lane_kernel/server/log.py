@@ -16,6 +16,8 @@ from lane_kernel.capture import Connection, NoteKind, Store
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 
+_SHOWN = 10
+
 MAX_RECORDS = 1000
 """Records kept; older ones are forgotten, and `total` still counts them."""
 
@@ -45,6 +47,10 @@ class LogRecord:
     traceback: str | None = None
     source: str = ""
 
+    def __str__(self) -> str:
+        who = _name(self.route, self.connection) if self.route or self.connection is not None else ""
+        return f"{self.time_ns / 1e9:.3f} s  {self.level}  " + (f"{who}: {self.text}" if who else self.text)
+
 
 class HandlersLog:
     """The last records, and the errors that nobody has collected yet.
@@ -65,6 +71,16 @@ class HandlersLog:
         self._store = store
         self._lock = threading.RLock()  # reentrant, since the collector may find a failed task inside
         self._failures: deque[Exception] = deque(maxlen=MAX_RECORDS)
+
+    def __repr__(self) -> str:
+        """The last lines in plain text, as a cell shows them."""
+        with self._lock:
+            last, total = list(self.records)[-_SHOWN:], self.total
+        if not last:
+            return "the handlers' log: no records"
+        count = "1 record" if total == 1 else f"{total:,} records"
+        head = f"the handlers' log: {count}" + (f", the last {len(last)}:" if total > len(last) else ":")
+        return "\n".join((head, *(f"  {record}" for record in last)))
 
     def add(
         self,
@@ -142,7 +158,11 @@ class HandlersLog:
 
 def name_handler(route: str, connection: Connection | None) -> str:
     """A handler in words: "the handler of /chat, connection 3"."""
-    place = "" if connection is None else f", connection {connection.number}"
+    return _name(route, None if connection is None else connection.number)
+
+
+def _name(route: str, connection: int | None) -> str:
+    place = "" if connection is None else f", connection {connection}"
     return f"the handler of {route or 'no route'}{place}"
 
 

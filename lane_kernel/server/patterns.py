@@ -1,7 +1,7 @@
 """Patterns of routes: "/echo", "/chat/{room}", "/item/{id:[0-9]+}", "/files/{path:.+}".
 
 `{name}` stands for one segment, `{name:regex}` for one that the expression matches as a whole; as the last segment it
-takes the rest of the path. Segments are percent-decoded before they are matched.
+takes the rest of the path. A path is split at its slashes, then each segment is percent-decoded and matched.
 """
 
 from __future__ import annotations
@@ -40,11 +40,11 @@ class Pattern:
         """Take a pattern apart.
 
         Raises:
-            RouteError: It is empty, does not begin with "/", repeats a name, or has a brace or an expression that is
-                wrong.
+            RouteError: It is empty, does not begin with "/", repeats a name, has a brace or an expression that is
+                wrong, or something that the path of a request never has.
         """
         if not isinstance(text, str):
-            raise RouteError(f'a pattern is a str, not {text!r}: write @server.websocket("/echo"), with the path')
+            raise RouteError(f'a pattern is a str such as "/echo", not {text!r}')
         if not text.startswith("/"):
             raise RouteError(f'pattern {text!r} does not begin with "/": write "/echo" or "/chat/{{room}}"')
         self.text = text
@@ -63,7 +63,7 @@ class Pattern:
             The parameters, percent-decoded; None where it does not match.
         """
         if self.rank is Rank.STATIC:
-            return {} if unquote(raw_path) == self.text else None
+            return {} if decode_path(raw_path) == self.text else None
         parts = raw_path[1:].split("/", len(self._segments) - 1 if self._takes_rest else -1)
         if len(parts) != len(self._segments) or not raw_path.startswith("/"):
             return None
@@ -87,6 +87,7 @@ class _Segment:
         if not text.startswith("{") or not text.endswith("}"):
             if "{" in text or "}" in text:
                 raise _no_name(text, pattern)
+            _refuse_unmatched(text, pattern)
             return
         self.name, colon, expression = text[1:-1].partition(":")
         if not _NAME.fullmatch(self.name) or (colon and not expression):
@@ -117,11 +118,44 @@ def _no_name(segment: str, pattern: str) -> RouteError:
     )
 
 
+def _refuse_unmatched(segment: str, pattern: str) -> None:
+    """Refuse what a decoded path does not have, but by an accident.
+
+    Source: RFC 3986 §3.3.
+    """
+    if found := re.search(r"[?#]", segment):
+        before = pattern[: pattern.index(segment) + found.start()]
+        if found.group() == "?":
+            why = f"holds a query, which is no part of the path: write {before!r} and take it with @lane.request_query"
+        else:
+            why = f"holds a fragment, which no client sends: write {before!r}"
+        raise RouteError(f"pattern {pattern!r} {why}")
+    decoded = unquote(segment)
+    if decoded.count("/"):
+        raise RouteError(
+            f"segment {segment!r} of {pattern!r} has an encoded '/', and segments are decoded before they are matched: "
+            f"write `{{name:{re.escape(decoded)}}}`"
+        )
+    if decoded != segment:
+        raise RouteError(
+            f"segment {segment!r} of {pattern!r} is percent-encoded, and paths are decoded before they are matched: "
+            f"write {pattern.replace(segment, decoded)!r}"
+        )
+
+
+def decode_path(raw_path: str) -> str | None:
+    """A path as a static pattern would be written; None where a segment has an encoded slash, since none has."""
+    path = unquote(raw_path)
+    return path if path.count("/") == raw_path.count("/") else None
+
+
 def _split(pattern: str) -> list[str]:
-    """Cut a pattern at its slashes, except those inside an expression's braces."""
-    segments, depth = [""], 0
+    """Cut a pattern at its slashes, except those inside an expression's braces; an escaped brace is none of these."""
+    segments, depth, is_escaped = [""], 0, False
     for character in pattern[1:]:
-        depth += {"{": 1, "}": -1}.get(character, 0)
+        if not is_escaped:
+            depth += {"{": 1, "}": -1}.get(character, 0)
+        is_escaped = depth > 0 and character == "\\" and not is_escaped
         if character == "/" and depth <= 0:
             segments.append("")
         else:

@@ -15,9 +15,10 @@ from lane_kernel.server.attributes import (
     check_route_params,
     mark_taken,
     refuse_attributes,
+    refuse_uncalled,
 )
-from lane_kernel.server.hooks import Hook, HookError, HookKind, Hooks, Run
-from lane_kernel.server.patterns import Pattern
+from lane_kernel.server.hooks import Hook, HookError, HookKind, Hooks, Run, ServerHook
+from lane_kernel.server.patterns import Pattern, RouteError
 from lane_kernel.server.routes import Definition, Route, RouteKind, Routes
 from lane_kernel.server.sessions import (
     Handler,
@@ -85,9 +86,10 @@ class Registry:
 
         Raises:
             RouteError: The pattern cannot be routed.
+            TypeError: The handler is neither.
             AttributeUseError: The handler's attributes do not fit its parameters, or those of the pattern.
         """
-        names = Pattern(pattern).names
+        names = _names_in(pattern, "route")
 
         def decorate(handler: Defined) -> Defined:
             run = _run_of(handler)
@@ -125,7 +127,7 @@ class Registry:
         """
         if on_message is None:
             return self._session(pattern, RouteKind.WEBSOCKET, websocket_run)
-        check_callback(on_message, pattern, Pattern(pattern).names)
+        check_callback(on_message, pattern, _names_in(pattern, "websocket"))
         self._register(Registration(pattern, RouteKind.WEBSOCKET, callback_run(on_message)), on_message)
         return None
 
@@ -138,13 +140,15 @@ class Registry:
         return self._session(pattern, RouteKind.EVENTS, events_run)
 
     def _session(self, pattern: str, kind: RouteKind, make: Callable[[Handler], Run]) -> Callable[[Defined], Defined]:
-        names = Pattern(pattern).names
+        name = "events" if kind is RouteKind.EVENTS else "websocket"
+        names = _names_in(pattern, name)
 
         def decorate(handler: Defined) -> Defined:
+            refuse_uncalled(handler)
             refuse_attributes(handler, pattern)
             check_parameters(handler, pattern, names)
             self._register(Registration(pattern, kind, make(handler)), handler)
-            mark_taken(handler, f"@server.{'events' if kind is RouteKind.EVENTS else 'websocket'}({pattern!r})")
+            mark_taken(handler, f"@server.{name}({pattern!r})")
             return handler
 
         return decorate
@@ -288,6 +292,15 @@ class Registry:
         raise NotImplementedError
 
 
+def _names_in(pattern: str, decorator: str) -> tuple[str, ...]:
+    """The parameters of a pattern that was given to a decorator."""
+    if not isinstance(pattern, str):
+        raise RouteError(
+            f'@server.{decorator} takes a path, not {pattern!r}: write @server.{decorator}("/echo") above the handler'
+        )
+    return Pattern(pattern).names
+
+
 def _upgrade(run: Run) -> Hook:
     return Hook(HookKind.REQUEST_MIDDLEWARE, "Upgrade", run, UPGRADE_ORDER)
 
@@ -299,15 +312,35 @@ def _run_of(handler: Callable[..., Any]) -> Run:
         TypeError: It is neither.
         AttributeUseError: No attribute fills one of its parameters.
     """
+    refuse_uncalled(_handle_of(handler))
     if inspect.isclass(handler):
-        if not inspect.iscoroutinefunction(getattr(handler, "handle", None)):
+        handle = getattr(handler, "handle", None)
+        if handle is ServerHook.handle or not inspect.iscoroutinefunction(handle):
             raise TypeError(f"{handler.__name__} has no `async def handle(self, stream, ctx)`")
-        check_filled(_handle_of(handler), is_method=True)
+        is_method = inspect.isfunction(inspect.getattr_static(handler, "handle"))
+        _check_called(handle, is_method)
+        check_filled(handle, is_method=is_method)
         return hook_run(handler)
     if not inspect.iscoroutinefunction(handler):
         raise TypeError(f"{getattr(handler, '__name__', handler)!r} is no `async def` over (stream, ctx)")
+    _check_called(handler, is_method=False)
     check_filled(handler, is_method=False)
     return function_run(handler)
+
+
+def _check_called(handle: Callable[..., Any], is_method: bool) -> None:
+    """Refuse a handler that cannot be called with stream and context."""
+    given = ("self", "stream", "ctx") if is_method else ("stream", "ctx")
+    signature = inspect.signature(handle)
+    try:
+        signature.bind_partial(*given)
+    except TypeError:
+        name = getattr(handle, "__name__", "handle")
+        raise TypeError(
+            f"{getattr(handle, '__qualname__', handle)}{signature} cannot be called with stream and ctx: write `async "
+            f"def {name}({', '.join(given)})`; a coroutine over `ws` stands below @server.websocket(…), one over "
+            "`events` below @server.events(…)"
+        ) from None
 
 
 def _handle_of(handler: Callable[..., Any]) -> Callable[..., Any]:

@@ -9,11 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
-from urllib.parse import unquote
 
 from lane_kernel.server.hooks import Run
 from lane_kernel.server.log import line_in
-from lane_kernel.server.patterns import Pattern, Rank, RouteError
+from lane_kernel.server.patterns import Pattern, Rank, RouteError, decode_path
 
 
 class RouteKind(Enum):
@@ -131,7 +130,8 @@ class Routes:
 
     def find(self, raw_path: str) -> tuple[Route, dict[str, str]] | None:
         """Find the route of a path as it came, with its parameters: static ones first, expressions last."""
-        static = self._routes.get(unquote(raw_path))
+        path = decode_path(raw_path)
+        static = None if path is None else self._routes.get(path)
         if static is not None and static.shape.rank is Rank.STATIC:
             return static, {}
         for route in self._patterned:

@@ -75,7 +75,7 @@ class Server(Registry):
         deflate: What it wishes of permessage-deflate; None declines it.
         policy: What it does of its own accord on a WebSocket.
         allowed_hosts: Host names to accept besides localhost and addresses.
-        allowed_origins: Origins of pages to accept besides this host's own and loopback's.
+        allowed_origins: Origins of pages to accept besides its own and the Jupyter pages that embed it.
         capture: The store that it records in.
         timeline: What crossed its own connections, as it saw it.
     """

@@ -267,7 +267,7 @@ def check_parameters(handler: Handler, pattern: str, names: tuple[str, ...]) -> 
     Raises:
         TypeError: It is no coroutine function, or cannot take the session and the route's parameters.
     """
-    name = getattr(handler, "__qualname__", repr(handler))
+    name = _name_of(handler)
     if not inspect.iscoroutinefunction(inspect.unwrap(handler)):
         raise TypeError(f"{name}, the handler of {pattern}, is no `async def`")
     _check_call(handler, pattern, ("session",), names)
@@ -277,17 +277,35 @@ def check_callback(callback: OnMessage, pattern: str, names: tuple[str, ...]) ->
     """Hold the parameters of a function for messages against its route's.
 
     Raises:
-        TypeError: It is no function, or cannot take the session, a message and the route's parameters.
+        TypeError: It is no function, yields, or cannot take the session, a message and the route's parameters.
     """
     if not callable(callback):
         raise TypeError(f"on_message of {pattern} is a function over (ws, message), not {callback!r}")
+    function = _function_of(callback)
+    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        raise TypeError(
+            f"{_name_of(callback)}, on_message of {pattern}, yields, and would never run: answer with `ws.post(…)`, or "
+            "with `await ws.send(…)` in an `async def`"
+        )
     _check_call(callback, pattern, ("session", "message"), names)
+
+
+def _function_of(callback: Callable[..., object]) -> Callable[..., object]:
+    """The function that a call runs: of a partial the one that it was made of, of an object its `__call__`."""
+    function = inspect.unwrap(callback)
+    if isinstance(function, partial):
+        return _function_of(function.func)
+    return function if inspect.isroutine(function) else type(function).__call__
+
+
+def _name_of(handler: Callable[..., object]) -> str:
+    return getattr(handler, "__qualname__", repr(handler))
 
 
 def _check_call(
     handler: Callable[..., object], pattern: str, arguments: tuple[str, ...], names: tuple[str, ...]
 ) -> None:
-    name = getattr(handler, "__qualname__", repr(handler))
+    name = _name_of(handler)
     try:
         inspect.signature(handler).bind(*arguments, **dict.fromkeys(names, ""))
     except TypeError as error:
@@ -311,13 +329,14 @@ def callback_run(callback: OnMessage) -> Run:
 
     A plain function is called straight from the read. A coroutine function is awaited, one message after another.
     """
+    is_coroutine = inspect.iscoroutinefunction(_function_of(callback))
 
     async def run(stream: Stream, ctx: Context) -> Status:
         ws = stream.websocket
         if ws is None:
             return Status.CONTINUE
         call = partial(callback, ws, **ctx.route_params)
-        if inspect.iscoroutinefunction(inspect.unwrap(callback)):
+        if is_coroutine:
             async for message in ws:
                 await call(message)
         else:

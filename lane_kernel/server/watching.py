@@ -171,7 +171,7 @@ class Watching:
         """
         self._home = home
         self._watch = Watch.begin(home, self._failed_beside)
-        self.loop_watch = LoopWatch.begin(home, self._blocked, blocked_after)
+        self.loop_watch = LoopWatch.begin(home, self._blocked, blocked_after, _route_in)
         ears.open()
 
     async def end(self, timeout: float) -> None:
@@ -319,6 +319,12 @@ def _handling_in(context: Context) -> Handling | None:
     """The handler that runs in a context, or that started what does."""
     speaker = context.get(current)
     return speaker if isinstance(speaker, Handling) else None
+
+
+def _route_in(context: Context) -> Route | None:
+    """The route of the handler that runs in a context; None for a cell's code."""
+    handling = _handling_in(context)
+    return None if handling is None else handling.route
 
 
 def _own_task(handling: Handling) -> asyncio.Task[Any] | None:

@@ -97,6 +97,28 @@ async def test_many_in_a_row_are_told_together(monkeypatch) -> None:
     assert watch.count == 4
 
 
+async def test_each_culprit_is_told_by_its_own_name(monkeypatch) -> None:
+    """Another function, or the same one run for another, is not hidden behind the one before."""
+    monkeypatch.setattr(blocking, "QUIET", 60)
+    told = Told()
+    watch = LoopWatch.begin(Home.here(), told, 0.05, lambda context: context.get(who))
+
+    async def one(name: str) -> None:
+        who.set(name)
+        time.sleep(0.1)  # noqa: ASYNC251 - that is what is tested
+
+    async def two() -> None:
+        time.sleep(0.15)  # noqa: ASYNC251 - that is what is tested
+
+    for made in (one("a"), one("b"), two(), one("a")):
+        await asyncio.create_task(made)
+        await asyncio.sleep(0.03)
+    assert [one.context.get(who) for one in told.blocks] == ["a", "b", None]
+    assert [one.others for one in told.blocks] == [0, 0, 0]
+    watch.end(told)
+    assert [one.context.get(who) for one in told.blocks] == ["a", "b", None, "a"]
+
+
 async def test_looking_for_failures_is_not_blamed_on_who_asks(monkeypatch) -> None:
     monkeypatch.setattr(gc, "collect", lambda: time.sleep(0.2))
     home, told = Home.here(), Told()

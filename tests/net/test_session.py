@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import AsyncIterator
+from functools import partial
+from typing import Any
 
 import pytest
 
@@ -284,11 +286,20 @@ async def test_a_function_is_called_for_each_message_and_its_answers_are_one_wri
     server.check()
 
 
-async def test_a_coroutine_function_is_awaited_message_by_message(server: Server) -> None:
-    async def answer(ws: WebSocket, message: str) -> None:
-        await asyncio.sleep(0.01 if message == "1" else 0)
-        await ws.send(message)
+class Answer:
+    """What can be called as a coroutine function can, and is none."""
 
+    async def __call__(self, ws: WebSocket, message: str) -> None:
+        await answer_late(ws, message)
+
+
+async def answer_late(ws: WebSocket, message: str) -> None:
+    await asyncio.sleep(0.01 if message == "1" else 0)
+    await ws.send(message)
+
+
+@pytest.mark.parametrize("answer", [answer_late, Answer(), partial(Answer())])
+async def test_a_coroutine_function_is_awaited_message_by_message(server: Server, answer: Any) -> None:
     server.websocket("/ordered", on_message=answer)
     async with connect(server.url("/ordered"), store=Store()) as ws:
         for message in "123":

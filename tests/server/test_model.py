@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from functools import partial
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lane_kernel.capture import Store
 from lane_kernel.net.heads import parse_request_head
 from lane_kernel.server import Request, Response, RouteError, RouteKind, Server, WebSocketFrame
 from lane_kernel.server.context import CONTENT_TYPE, TEXT_EVENT_STREAM, ResponseLineError
+from lane_kernel.server.log import HandlersLog
 from lane_kernel.server.routes import Routes
 from lane_kernel.server.stream import MAX_FRAME, WebSocketRequest
+from lane_kernel.sides import Side
 from lane_kernel.timeline import dissect
 from lane_kernel.wire.frames import Opcode
 from lane_kernel.wire.http1 import parse_head
@@ -36,6 +42,8 @@ _PATTERNS = (
     "/a/static",
     "/a",
     "/w/{x:[a-z/]+}/end",
+    r"/brace/{x:\{+}/end",
+    "/100%",
 )
 
 
@@ -52,6 +60,8 @@ _PATTERNS = (
         ("/any/a/b%20c", "/any/{path:.*}", {"path": "a/b c"}),
         ("/any/", "/any/{path:.*}", {"path": ""}),
         ("/w/a%2Fb/end", "/w/{x:[a-z/]+}/end", {"x": "a/b"}),
+        ("/brace/%7B{/end", r"/brace/{x:\{+}/end", {"x": "{{"}),
+        ("/100%25", "/100%", {}),
     ],
 )
 def test_static_routes_come_first_and_expressions_last(path: str, pattern: str, parameters: dict[str, str]) -> None:
@@ -60,7 +70,9 @@ def test_static_routes_come_first_and_expressions_last(path: str, pattern: str, 
     assert (found[0].pattern, found[1]) == (pattern, parameters)
 
 
-@pytest.mark.parametrize("path", ["/", "/b", "/a/", "/a/b/c", "/item/x/tags", "/item/1234/tags", "/w/a/b/end", "/any"])
+@pytest.mark.parametrize(
+    "path", ["/", "/b", "/a/", "/a/b/c", "/item/x/tags", "/item/1234/tags", "/w/a/b/end", "/any", "/a%2Fstatic", "%2Fa"]
+)
 def test_other_paths_match_nothing(path: str) -> None:
     assert make(*_PATTERNS).find(path) is None
 
@@ -73,6 +85,43 @@ def test_a_wrong_pattern_fails_where_it_is_written(pattern: str) -> None:
     for decorate in (server.route, server.websocket, server.events):
         with pytest.raises(RouteError):
             decorate(pattern)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "words"),
+    [
+        ("/a?x=1", r"'/a\?x=1' .* query.* write '/a' .* @lane\.request_query"),
+        ("/{a}/b#c", r"'/\{a\}/b#c' .* fragment.* write '/\{a\}/b'"),
+        ("/a%20b/{c}", r"'/a%20b/\{c\}' .* decoded .* write '/a b/\{c\}'"),
+        ("/a%2Fb", r"'/a%2Fb' .* '/',.* `\{name:a/b\}`"),
+        ("/{a:[?#%]}", None),
+    ],
+)
+def test_a_pattern_that_no_path_would_match_says_what_to_write(pattern: str, words: str | None) -> None:
+    if words is None:
+        Server("patterns").route(pattern)
+        return
+    with pytest.raises(RouteError, match=words):
+        Server("patterns").route(pattern)
+
+
+@pytest.mark.parametrize("name", ["route", "websocket", "events"])
+def test_a_decorator_without_its_path_names_itself(name: str) -> None:
+    with pytest.raises(RouteError, match=rf'@server\.{name} takes a path, not .*nothing.*: write @server\.{name}\("/'):
+        getattr(Server("no path"), name)(nothing)
+
+
+def test_the_log_shows_its_last_lines() -> None:
+    log = HandlersLog(store := Store())
+    assert repr(log) == "the handlers' log: no records"
+    for number in range(12):
+        log.add("print", f"line {number}", source="stdout")
+    log.fail(ValueError("no"), "/chat", store.open(Side.SERVER, "a:80", "a:5000"))
+    text, *lines = repr(log).splitlines()
+    assert text == "the handlers' log: 13 records, the last 10:"
+    assert len(lines) == 10
+    assert lines[0].split(maxsplit=2)[2] == "print  line 3"
+    assert lines[-1].split(maxsplit=2)[2] == "error  the handler of /chat, connection 1: ValueError: no"
 
 
 def test_a_handler_that_cannot_take_its_parameters_fails_where_it_is_written() -> None:
@@ -96,6 +145,27 @@ def test_a_handler_that_cannot_take_its_parameters_fails_where_it_is_written() -
             pass
 
     assert not server.routes
+
+
+def yields(ws, message):
+    yield message
+
+
+async def yields_too(ws, message):
+    yield message
+
+
+class Yields:
+    def __call__(self, ws, message) -> Iterator[object]:
+        yield message
+
+
+@pytest.mark.parametrize("callback", [yields, yields_too, Yields(), partial(yields)])
+def test_a_function_for_messages_that_yields_would_never_run(callback: Callable[..., object]) -> None:
+    server = Server("yields")
+    with pytest.raises(TypeError, match=r"(?i)yields.* on_message of /x, yields.* `ws\.post\(…\)`"):
+        server.websocket("/x", on_message=callback)
+    assert server.routes == ()
 
 
 def test_routing_again_replaces() -> None:

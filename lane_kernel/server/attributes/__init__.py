@@ -78,6 +78,7 @@ from lane_kernel.server.attributes.decorators import (
     AnyAttribute,
     Decorator,
     Extraction,
+    refuse_uncalled,
 )
 from lane_kernel.server.attributes.extraction import (
     ExtractionError,
@@ -204,6 +205,7 @@ __all__ = [
     "prologue_macros",
     "referer",
     "refuse_attributes",
+    "refuse_uncalled",
     "reject",
     "reject_host",
     "reject_referer",

@@ -44,7 +44,7 @@ def _hooks(name: str, place: Place, hooks: tuple[Hook, ...]) -> Decorator:
 def _hook_run(name: str, hook: Any) -> Callable[[Stream, Context], Awaitable[object]]:
     is_class = inspect.isclass(hook)
     function = getattr(hook, "handle", None) if is_class else hook
-    if not inspect.iscoroutinefunction(function):
+    if function is ServerHook.handle or not inspect.iscoroutinefunction(function):
         called = getattr(hook, "__qualname__", repr(hook))
         raise AttributeUseError(
             f"@{name} takes coroutine functions over (stream, ctx) and ServerHook classes, which {called} is not: "

@@ -58,6 +58,19 @@ class AnyAttribute:
         return f"@lane.{self.name}"
 
 
+def refuse_uncalled(handler: object) -> None:
+    """Refuse an attribute in a handler's place: written without its arguments, it has taken the handler for one.
+
+    Raises:
+        AttributeUseError: It is one.
+    """
+    if isinstance(handler, AnyAttribute):
+        raise AttributeUseError(
+            f"{handler!r} was written without its arguments, and took the handler for one: write "
+            f"{handler!r}(…) above it"
+        )
+
+
 class Decorator(AnyAttribute):
     """An attribute that fills no parameter: `@lane.flush`, or `@lane.flush()`."""
 

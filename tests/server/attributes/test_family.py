@@ -40,6 +40,7 @@ def test_each_is_public_and_says_what_it_does(name: str) -> None:
 def test_nothing_else_is_in_the_family() -> None:
     others = {"AnyAttribute", "Attribute", "AttributeUseError", "Decorator", "Extraction", "ExtractionError"}
     others |= {"attributes_of", "check_filled", "check_route_params", "mark_taken", "refuse_attributes"}
+    others |= {"refuse_uncalled"}
     assert set(attributes.__all__) == set(FAMILY) | others
 
 

@@ -145,6 +145,81 @@ def test_a_hook_is_held_against_its_parameters_too() -> None:
                 return Status.CONTINUE
 
 
+async def over_nothing():
+    raise NotImplementedError
+
+
+async def over_ctx(ctx):
+    raise NotImplementedError
+
+
+class NoSelf(ServerHook):
+    async def handle(stream, ctx):  # type: ignore[override] # noqa: N805 - that is what is tested
+        raise NotImplementedError
+
+
+class NoHandle(ServerHook):
+    pass
+
+
+CALLED_WITH_BOTH: list[tuple[Any, str]] = [
+    (over_a_session, r"over_a_session\(ws\) .* `async def over_a_session\(stream, ctx\)`"),
+    (over_nothing, r"over_nothing\(\) .* `async def over_nothing\(stream, ctx\)`"),
+    (over_ctx, r"over_ctx\(ctx\) .* `async def over_ctx\(stream, ctx\)`"),
+    (NoSelf, r"NoSelf.handle\(stream, ctx\) .* `async def handle\(self, stream, ctx\)`"),
+    (NoHandle, r"NoHandle has no `async def handle\(self, stream, ctx\)`"),
+]
+
+
+@pytest.mark.parametrize(("handler", "words"), CALLED_WITH_BOTH)
+def test_a_handler_that_cannot_be_called_with_stream_and_ctx(handler: Any, words: str) -> None:
+    server = Server("called")
+    for decorate in (server.route("/x"), server.request_middleware, server.task_panic(1), server.upgrade):
+        with pytest.raises(TypeError, match=words):
+            decorate(handler)
+    assert server.routes == ()
+
+
+def test_a_hook_without_handle_is_refused_beside_a_handler_too() -> None:
+    with pytest.raises(AttributeUseError, match=r"@prologue_hooks takes .* which NoHandle is not"):
+        lane.prologue_hooks(NoHandle)
+
+
+def test_an_attribute_that_took_the_handler_for_its_argument() -> None:
+    class Hook(ServerHook):
+        handle = lane.epilogue_hooks(over_nothing_more)  # type: ignore[assignment] # that is what is tested
+
+    server = Server("uncalled")
+    for decorate, name, handler in (
+        (server.route("/x"), "prologue_hooks", lane.prologue_hooks(over_nothing_more)),
+        (server.websocket("/x"), "prologue_hooks", lane.prologue_hooks(over_nothing_more)),
+        (server.request_middleware, "epilogue_hooks", Hook),
+    ):
+        with pytest.raises(AttributeUseError, match=rf"@lane\.{name} .* took the handler .*: write @lane\.{name}\(…\)"):
+            decorate(handler)
+
+
+async def over_nothing_more(stream, ctx):
+    raise NotImplementedError
+
+
+def test_a_handle_that_takes_no_self_as_python_has_it() -> None:
+    class Static(ServerHook):
+        @staticmethod
+        async def handle(stream, ctx) -> Status:
+            raise NotImplementedError
+
+    class OfClass(ServerHook):
+        @classmethod
+        async def handle(cls, stream, ctx) -> Status:
+            raise NotImplementedError
+
+    server = Server("static")
+    server.route("/static")(Static)
+    server.route("/class")(OfClass)
+    assert len(server.routes) == 2
+
+
 def test_the_message_names_the_handler_of_a_class() -> None:
     with pytest.raises(AttributeUseError, match=r"'body', which .*Echo\.handle does not have"):
 
