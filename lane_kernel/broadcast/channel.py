@@ -41,7 +41,8 @@ class Counters:
     Attributes:
         sent: Messages sent on it from this kernel.
         delivered: Messages received: one that reaches three subscriptions counts three times.
-        dropped: Messages that subscriptions had no room for.
+        dropped: Messages that subscriptions had no room for, or that still waited to be sent to them when the channel
+            was closed.
         waited: How often a `send` had to wait for a subscription.
         closed_as_slow: Subscriptions that ended because they fell behind.
     """
@@ -141,6 +142,8 @@ class Channel(ABC):
         self._turn = asyncio.Lock()
         self._room = asyncio.Event()
         self._sending = 0
+        self._waiting = 0
+        self._left_without = 0
         self._sent = 0
         self._past = Counters()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -241,8 +244,14 @@ class Channel(ABC):
         self._room.set()
 
     def close(self) -> None:
-        """End it: its subscriptions end once they have received what waits for them."""
-        self._is_closed = True
+        """End it: its subscriptions end once they have received what waits for them.
+
+        A `send` that still waits raises, since its message reaches none of them; each counts it as dropped.
+        """
+        if not self._is_closed:
+            self._is_closed = True
+            self._left_without = len(self._subscriptions)
+            self._past += Counters(dropped=self._waiting * self._left_without)
         for subscription in tuple(self._subscriptions):
             subscription.finish()
 
@@ -260,7 +269,8 @@ class Channel(ABC):
             The message with its ID.
 
         Raises:
-            BroadcastError: The event type is none; or the channel is closed or belongs to another loop.
+            BroadcastError: The event type is none; or the channel is closed, also while the message waits to be sent,
+                or belongs to another loop.
         """
 
     @abstractmethod
@@ -277,6 +287,24 @@ class Channel(ABC):
         finally:
             self._sending -= 1
             self._note_idle()
+
+    @contextlib.contextmanager
+    def _before_sending(self) -> Iterator[None]:
+        """Count a message as waiting to be sent.
+
+        Raises:
+            BroadcastError: The channel was closed before it was its turn.
+        """
+        self._waiting += 1
+        try:
+            yield
+        finally:
+            self._waiting -= 1
+        if self._is_closed:
+            raise BroadcastError(
+                f"{self} was closed while a message waited to be sent: none of its {self._left_without} "
+                "subscriptions here received it"
+            )
 
     @property
     def _is_full(self) -> bool:
@@ -370,8 +398,10 @@ class Broadcast(Channel):
         with self._under_way():
             if not self._is_full:
                 return self._publish(data, event)
-            async with self._turn:
-                await self._wait_for_room()
+            async with contextlib.AsyncExitStack() as turn:
+                with self._before_sending():
+                    await turn.enter_async_context(self._turn)
+                    await self._wait_for_room()
                 return self._publish(data, event)
 
     async def try_send(self, data: Any, *, event: str | None = None) -> BroadcastMessage | None:

@@ -19,6 +19,7 @@ exactly once, although Redis is stopped, killed and started again:
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import functools
 import itertools
@@ -260,14 +261,14 @@ class RedisBroadcast(Channel):
             data = bytes(data)
         fields = _encode(data, event)
         with self._under_way():
-            if self._subscriptions:
-                await self._opened()  # so that whoever subscribed before is reached
-            await self._begin_turn()
-            try:
-                await self._wait_for_room()
+            async with contextlib.AsyncExitStack() as turn:
+                with self._before_sending():
+                    if self._subscriptions:
+                        await self._opened()  # so that whoever subscribed before is reached
+                    await self._begin_turn()
+                    turn.callback(self._turn.release)
+                    await self._wait_for_room()
                 return BroadcastMessage(await self._add(fields), data, event)
-            finally:
-                self._turn.release()
 
     async def _begin_turn(self) -> None:
         try:

@@ -195,6 +195,24 @@ async def test_whoever_leaves_is_waited_for_no_more(end: Callable[[Subscription]
     await asyncio.wait_for(sending, 5)
 
 
+async def test_a_send_that_waits_on_a_channel_that_is_closed_raises_and_is_counted() -> None:
+    channel = Broadcast(capacity=1, history=9, name="news")
+    slow, other = channel.subscribe(overflow=Overflow.WAIT), channel.subscribe(capacity=9)
+    await channel.send(0)
+    sending = [asyncio.create_task(channel.send(number)) for number in (1, 2)]
+    await asyncio.sleep(0)
+    channel.close()
+    channel.close()
+    for result in await asyncio.wait_for(asyncio.gather(*sending, return_exceptions=True), 5):
+        assert isinstance(result, BroadcastError)
+        assert str(result) == (
+            "channel 'news' was closed while a message waited to be sent: none of its 2 subscriptions here received it"
+        )
+    assert waiting(slow) == waiting(other) == [0]
+    counters = channel.snapshot().counters
+    assert (counters.sent, counters.dropped) == (1, 4)
+
+
 async def test_a_cancelled_send_lets_the_next_go_on() -> None:
     channel = Broadcast(capacity=1)
     async with channel.subscribe(overflow=Overflow.WAIT) as slow:

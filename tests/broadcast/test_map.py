@@ -87,6 +87,21 @@ async def test_unsubscribing_a_key_ends_its_subscriptions() -> None:
     assert len(rooms) == 0
 
 
+@pytest.mark.parametrize("history", [0, 9])
+async def test_unsubscribing_a_key_that_someone_waits_to_send_on_tells_it_and_counts_it(history: int) -> None:
+    rooms = BroadcastMap(capacity=1, history=history)
+    slow = rooms.subscribe_or_insert("a", overflow=Overflow.WAIT)
+    await rooms.send("a", 1)
+    sending = asyncio.create_task(rooms.send("a", 2))
+    await asyncio.sleep(0)
+    assert rooms.unsubscribe("a")
+    with pytest.raises(BroadcastError, match="none of its 1 subscriptions here received it"):
+        await asyncio.wait_for(sending, 5)
+    assert [message.data async for message in slow] == [1]
+    counters = rooms.snapshot().counters
+    assert (counters.sent, counters.dropped, counters.waited, len(rooms)) == (1, 1, 1, 0)
+
+
 async def test_a_channel_that_someone_still_sends_on_stays() -> None:
     rooms = BroadcastMap(capacity=1)
     slow = rooms.subscribe_or_insert("a", overflow=Overflow.WAIT)
