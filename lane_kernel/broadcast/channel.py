@@ -23,6 +23,8 @@ from lane_kernel.broadcast.subscription import (
     Sink,
     Subscription,
     SubscriptionSnapshot,
+    is_time,
+    is_whole,
 )
 
 CAPACITY = 1024
@@ -127,10 +129,10 @@ class Channel(ABC):
         Raises:
             BroadcastError: The capacity is below 1, the history below 0, or the time not above 0.
         """
-        if capacity < 1 or history < 0 or send_timeout <= 0:
+        if not (is_whole(capacity, 1) and is_whole(history, 0) and is_time(send_timeout)):
             raise BroadcastError(
-                "a channel has a capacity of at least 1, a history of at least 0 and a send_timeout above 0, "
-                f"not {capacity}, {history} and {send_timeout}"
+                "a channel has a capacity of at least 1 and a history of at least 0, which are whole numbers, and a "
+                f"send_timeout above 0, not {capacity!r}, {history!r} and {send_timeout!r}"
             )
         self.name = name
         self.capacity = capacity

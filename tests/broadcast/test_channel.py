@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -363,7 +364,21 @@ async def test_everything_is_counted_and_stays_counted() -> None:
     assert later.subscriptions == ()
 
 
-@pytest.mark.parametrize("arguments", [{"capacity": 0}, {"history": -1}, {"send_timeout": 0}])
+BOUNDS: list[dict[str, Any]] = [
+    {"capacity": 0},
+    {"capacity": "3"},
+    {"capacity": 1.5},
+    {"capacity": math.nan},
+    {"history": -1},
+    {"history": None},
+    {"send_timeout": 0},
+    {"send_timeout": math.nan},
+    {"send_timeout": "3"},
+    {"send_timeout": None},
+]
+
+
+@pytest.mark.parametrize("arguments", BOUNDS)
 async def test_a_bound_that_cannot_be_is_refused(arguments: dict[str, Any]) -> None:
     with pytest.raises(BroadcastError, match="at least"):
         Broadcast(**arguments)
@@ -371,8 +386,9 @@ async def test_a_bound_that_cannot_be_is_refused(arguments: dict[str, Any]) -> N
 
 async def test_a_subscription_without_room_is_refused() -> None:
     channel = Broadcast()
-    with pytest.raises(BroadcastError, match="at least 1"):
-        channel.subscribe(capacity=0)
+    for capacity in (0, "3", math.nan):
+        with pytest.raises(BroadcastError, match="at least 1"):
+            channel.subscribe(capacity=capacity)  # type: ignore[arg-type]
     assert channel.receiver_count == 0
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
 from lane_kernel.broadcast import BroadcastError, BroadcastMap, Gap, Overflow
+from tests.broadcast.test_channel import BOUNDS
 
 
 async def test_a_message_reaches_its_own_channel_only() -> None:
@@ -64,8 +66,8 @@ async def test_channels_are_bounded() -> None:
         assert await rooms.try_send("c", 1) is None
 
 
-@pytest.mark.parametrize("arguments", [{"max_channels": 0}, {"capacity": 0}, {"history": -1}, {"send_timeout": 0}])
-async def test_a_bound_that_cannot_be_is_refused(arguments: dict[str, int]) -> None:
+@pytest.mark.parametrize("arguments", [{"max_channels": 0}, {"max_channels": "3"}, *BOUNDS])
+async def test_a_bound_that_cannot_be_is_refused(arguments: dict[str, Any]) -> None:
     with pytest.raises(BroadcastError, match="at least"):
         BroadcastMap(**arguments)
 

@@ -24,6 +24,7 @@ from lane_kernel.broadcast import (
 )
 from lane_kernel.broadcast.redis_link import RedisAwayError, without_password
 from tests.broadcast.redis_server import RedisServer
+from tests.broadcast.test_channel import BOUNDS
 from tests.server.raw import until
 
 
@@ -416,7 +417,9 @@ async def test_a_stream_and_what_belongs_to_it_are_forgotten_in_time(
         assert 0 < seconds <= (60 if b":from:" not in key else 24 * 3600)
 
 
-@pytest.mark.parametrize("arguments", [{"history": 0}, {"expires": 0}, {"send_timeout": 0}, {"send_timeout": 1e6}])
+@pytest.mark.parametrize(
+    "arguments", [{"history": 0}, {"expires": 0}, {"expires": "3"}, {"send_timeout": 1e6}, *BOUNDS]
+)
 async def test_a_bound_that_cannot_be_is_refused(arguments: dict[str, Any]) -> None:
     with pytest.raises(BroadcastError, match="at least"):
         RedisBroadcastMap("redis://127.0.0.1", **arguments)
