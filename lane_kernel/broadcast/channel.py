@@ -23,6 +23,8 @@ from lane_kernel.broadcast.subscription import (
     Sink,
     Subscription,
     SubscriptionSnapshot,
+    is_time,
+    is_whole,
 )
 
 CAPACITY = 1024
@@ -41,7 +43,8 @@ class Counters:
     Attributes:
         sent: Messages sent on it from this kernel.
         delivered: Messages received: one that reaches three subscriptions counts three times.
-        dropped: Messages that subscriptions had no room for.
+        dropped: Messages that subscriptions had no room for, or that still waited to be sent to them when the channel
+            was closed.
         waited: How often a `send` had to wait for a subscription.
         closed_as_slow: Subscriptions that ended because they fell behind.
     """
@@ -126,10 +129,10 @@ class Channel(ABC):
         Raises:
             BroadcastError: The capacity is below 1, the history below 0, or the time not above 0.
         """
-        if capacity < 1 or history < 0 or send_timeout <= 0:
+        if not (is_whole(capacity, 1) and is_whole(history, 0) and is_time(send_timeout)):
             raise BroadcastError(
-                "a channel has a capacity of at least 1, a history of at least 0 and a send_timeout above 0, "
-                f"not {capacity}, {history} and {send_timeout}"
+                "a channel has a capacity of at least 1 and a history of at least 0, which are whole numbers, and a "
+                f"send_timeout above 0, not {capacity!r}, {history!r} and {send_timeout!r}"
             )
         self.name = name
         self.capacity = capacity
@@ -141,6 +144,8 @@ class Channel(ABC):
         self._turn = asyncio.Lock()
         self._room = asyncio.Event()
         self._sending = 0
+        self._waiting = 0
+        self._left_without = 0
         self._sent = 0
         self._past = Counters()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -241,8 +246,14 @@ class Channel(ABC):
         self._room.set()
 
     def close(self) -> None:
-        """End it: its subscriptions end once they have received what waits for them."""
-        self._is_closed = True
+        """End it: its subscriptions end once they have received what waits for them.
+
+        A `send` that still waits raises, since its message reaches none of them; each counts it as dropped.
+        """
+        if not self._is_closed:
+            self._is_closed = True
+            self._left_without = len(self._subscriptions)
+            self._past += Counters(dropped=self._waiting * self._left_without)
         for subscription in tuple(self._subscriptions):
             subscription.finish()
 
@@ -260,7 +271,8 @@ class Channel(ABC):
             The message with its ID.
 
         Raises:
-            BroadcastError: The event type is none; or the channel is closed or belongs to another loop.
+            BroadcastError: The event type is none; or the channel is closed, also while the message waits to be sent,
+                or belongs to another loop.
         """
 
     @abstractmethod
@@ -277,6 +289,24 @@ class Channel(ABC):
         finally:
             self._sending -= 1
             self._note_idle()
+
+    @contextlib.contextmanager
+    def _before_sending(self) -> Iterator[None]:
+        """Count a message as waiting to be sent.
+
+        Raises:
+            BroadcastError: The channel was closed before it was its turn.
+        """
+        self._waiting += 1
+        try:
+            yield
+        finally:
+            self._waiting -= 1
+        if self._is_closed:
+            raise BroadcastError(
+                f"{self} was closed while a message waited to be sent: none of its {self._left_without} "
+                "subscriptions here received it"
+            )
 
     @property
     def _is_full(self) -> bool:
@@ -370,8 +400,10 @@ class Broadcast(Channel):
         with self._under_way():
             if not self._is_full:
                 return self._publish(data, event)
-            async with self._turn:
-                await self._wait_for_room()
+            async with contextlib.AsyncExitStack() as turn:
+                with self._before_sending():
+                    await turn.enter_async_context(self._turn)
+                    await self._wait_for_room()
                 return self._publish(data, event)
 
     async def try_send(self, data: Any, *, event: str | None = None) -> BroadcastMessage | None:

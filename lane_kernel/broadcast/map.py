@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from lane_kernel.broadcast.channel import CAPACITY, SEND_TIMEOUT, Broadcast, Channel, ChannelSnapshot, Counters
-from lane_kernel.broadcast.subscription import BroadcastError, BroadcastMessage, Overflow, Sink, Subscription
+from lane_kernel.broadcast.subscription import BroadcastError, BroadcastMessage, Overflow, Sink, Subscription, is_whole
 
 MAX_CHANNELS = 4096
 """Default bound on the channels of a map; as many as a server has connections."""
@@ -63,8 +63,8 @@ class BroadcastMap:
         Raises:
             BroadcastError: A bound is too low.
         """
-        if max_channels < 1:
-            raise BroadcastError(f"a map has room for at least 1 channel, not {max_channels}")
+        if not is_whole(max_channels, 1):
+            raise BroadcastError(f"a map has room for a whole number of channels, at least 1, not {max_channels!r}")
         self.capacity = capacity
         self.history = history
         self.send_timeout = send_timeout

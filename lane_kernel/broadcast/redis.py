@@ -19,6 +19,7 @@ exactly once, although Redis is stopped, killed and started again:
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import functools
 import itertools
@@ -33,7 +34,15 @@ from lane_kernel.broadcast.channel import CAPACITY, SEND_TIMEOUT, Channel, check
 from lane_kernel.broadcast.map import MAX_CHANNELS, BroadcastMap
 from lane_kernel.broadcast.redis_link import RedisLink
 from lane_kernel.broadcast.redis_reader import RedisReader, order
-from lane_kernel.broadcast.subscription import BroadcastError, BroadcastMessage, FellBehindError, Gap, Subscription
+from lane_kernel.broadcast.subscription import (
+    BroadcastError,
+    BroadcastMessage,
+    FellBehindError,
+    Gap,
+    Subscription,
+    is_time,
+    is_whole,
+)
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -260,14 +269,14 @@ class RedisBroadcast(Channel):
             data = bytes(data)
         fields = _encode(data, event)
         with self._under_way():
-            if self._subscriptions:
-                await self._opened()  # so that whoever subscribed before is reached
-            await self._begin_turn()
-            try:
-                await self._wait_for_room()
+            async with contextlib.AsyncExitStack() as turn:
+                with self._before_sending():
+                    if self._subscriptions:
+                        await self._opened()  # so that whoever subscribed before is reached
+                    await self._begin_turn()
+                    turn.callback(self._turn.release)
+                    await self._wait_for_room()
                 return BroadcastMessage(await self._add(fields), data, event)
-            finally:
-                self._turn.release()
 
     async def _begin_turn(self) -> None:
         try:
@@ -344,10 +353,10 @@ class RedisBroadcastMap(BroadcastMap):
             BroadcastError: The `redis` package is not installed, the URL is no Redis URL or has a query that it may not
                 have, or a bound is too low.
         """
-        if history < 1 or expires < 1 or not 0 < send_timeout < ONCE / 2:
+        if not (is_whole(history, 1) and is_whole(expires, 1) and is_time(send_timeout) and send_timeout < ONCE / 2):
             raise BroadcastError(
-                "over Redis the history is at least 1, expires at least 1 s, and send_timeout above 0 and below "
-                f"{ONCE // 2:,} s, not {history}, {expires} and {send_timeout}"
+                "over Redis the history is at least 1 and expires at least 1 s, which are whole numbers, and "
+                f"send_timeout above 0 and below {ONCE // 2:,} s, not {history!r}, {expires!r} and {send_timeout!r}"
             )
         self.prefix = prefix
         self.expires = expires

@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from enum import Enum
+from numbers import Integral, Real
 from types import TracebackType
 from typing import Any, Self
 
@@ -27,6 +28,16 @@ class FellBehindError(BroadcastError):
 
 class SubscriptionEndedError(BroadcastError):
     """A message was awaited from a subscription that has ended."""
+
+
+def is_whole(value: object, least: int) -> bool:
+    """Whether a value is a whole number and not below the least."""
+    return isinstance(value, Integral) and int(value) >= least
+
+
+def is_time(value: object) -> bool:
+    """Whether a value is a time in seconds that can be waited for: a number above 0, which no NaN is."""
+    return isinstance(value, Real) and float(value) > 0
 
 
 class Overflow(Enum):
@@ -148,8 +159,8 @@ class Subscription:
         Raises:
             BroadcastError: The capacity is below 1.
         """
-        if capacity < 1:
-            raise BroadcastError(f"a subscription's capacity is at least 1, not {capacity}")
+        if not is_whole(capacity, 1):
+            raise BroadcastError(f"a subscription's capacity is a whole number and at least 1, not {capacity!r}")
         self.capacity = capacity
         self.overflow = overflow
         self.gap: Gap | None = None

@@ -217,7 +217,7 @@ class WebSocketGroups:
 
         Raises:
             NotUpgradedError: The stream is no WebSocket.
-            BroadcastError: The channel failed.
+            BroadcastError: The channel failed, or the `closed` hook took longer than its bound.
             ConnectionLostError: The member is gone, or did not read in time.
         """
         session = ws.websocket if isinstance(ws, Stream) else ws
@@ -236,8 +236,7 @@ class WebSocketGroups:
                 await self._exchange(session, subscription, context, config)
         finally:
             context.message = context.sent = None
-            async with asyncio.timeout(CLOSED_TIMEOUT):
-                await _call(config.closed, context)
+            await _call_closed(config.closed, context)
 
     async def _exchange(
         self, session: WebSocket, subscription: Subscription, context: GroupContext, config: GroupConfig
@@ -286,3 +285,22 @@ async def _forward(subscription: Subscription, session: WebSocket) -> None:
 async def _call(hook: Hook | None, context: GroupContext) -> None:
     if hook is not None:
         await hook(context)
+
+
+async def _call_closed(hook: Hook | None, context: GroupContext) -> None:
+    """Run a `closed` hook.
+
+    Raises:
+        BroadcastError: It took longer than its bound.
+    """
+    try:
+        async with asyncio.timeout(CLOSED_TIMEOUT) as bound:
+            await _call(hook, context)
+    except TimeoutError as error:
+        if not bound.expired():
+            raise
+        name = getattr(hook, "__qualname__", repr(hook))
+        raise BroadcastError(
+            f"the closed hook {name} of a member of {context.to.channel} was ended after its bound of "
+            f"{CLOSED_TIMEOUT:g} s: have it do less, or hand what takes long to a task"
+        ) from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -195,6 +196,24 @@ async def test_whoever_leaves_is_waited_for_no_more(end: Callable[[Subscription]
     await asyncio.wait_for(sending, 5)
 
 
+async def test_a_send_that_waits_on_a_channel_that_is_closed_raises_and_is_counted() -> None:
+    channel = Broadcast(capacity=1, history=9, name="news")
+    slow, other = channel.subscribe(overflow=Overflow.WAIT), channel.subscribe(capacity=9)
+    await channel.send(0)
+    sending = [asyncio.create_task(channel.send(number)) for number in (1, 2)]
+    await asyncio.sleep(0)
+    channel.close()
+    channel.close()
+    for result in await asyncio.wait_for(asyncio.gather(*sending, return_exceptions=True), 5):
+        assert isinstance(result, BroadcastError)
+        assert str(result) == (
+            "channel 'news' was closed while a message waited to be sent: none of its 2 subscriptions here received it"
+        )
+    assert waiting(slow) == waiting(other) == [0]
+    counters = channel.snapshot().counters
+    assert (counters.sent, counters.dropped) == (1, 4)
+
+
 async def test_a_cancelled_send_lets_the_next_go_on() -> None:
     channel = Broadcast(capacity=1)
     async with channel.subscribe(overflow=Overflow.WAIT) as slow:
@@ -345,7 +364,21 @@ async def test_everything_is_counted_and_stays_counted() -> None:
     assert later.subscriptions == ()
 
 
-@pytest.mark.parametrize("arguments", [{"capacity": 0}, {"history": -1}, {"send_timeout": 0}])
+BOUNDS: list[dict[str, Any]] = [
+    {"capacity": 0},
+    {"capacity": "3"},
+    {"capacity": 1.5},
+    {"capacity": math.nan},
+    {"history": -1},
+    {"history": None},
+    {"send_timeout": 0},
+    {"send_timeout": math.nan},
+    {"send_timeout": "3"},
+    {"send_timeout": None},
+]
+
+
+@pytest.mark.parametrize("arguments", BOUNDS)
 async def test_a_bound_that_cannot_be_is_refused(arguments: dict[str, Any]) -> None:
     with pytest.raises(BroadcastError, match="at least"):
         Broadcast(**arguments)
@@ -353,8 +386,9 @@ async def test_a_bound_that_cannot_be_is_refused(arguments: dict[str, Any]) -> N
 
 async def test_a_subscription_without_room_is_refused() -> None:
     channel = Broadcast()
-    with pytest.raises(BroadcastError, match="at least 1"):
-        channel.subscribe(capacity=0)
+    for capacity in (0, "3", math.nan):
+        with pytest.raises(BroadcastError, match="at least 1"):
+            channel.subscribe(capacity=capacity)  # type: ignore[arg-type]
     assert channel.receiver_count == 0
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
 from lane_kernel.broadcast import BroadcastError, BroadcastMap, Gap, Overflow
+from tests.broadcast.test_channel import BOUNDS
 
 
 async def test_a_message_reaches_its_own_channel_only() -> None:
@@ -64,8 +66,8 @@ async def test_channels_are_bounded() -> None:
         assert await rooms.try_send("c", 1) is None
 
 
-@pytest.mark.parametrize("arguments", [{"max_channels": 0}, {"capacity": 0}, {"history": -1}, {"send_timeout": 0}])
-async def test_a_bound_that_cannot_be_is_refused(arguments: dict[str, int]) -> None:
+@pytest.mark.parametrize("arguments", [{"max_channels": 0}, {"max_channels": "3"}, *BOUNDS])
+async def test_a_bound_that_cannot_be_is_refused(arguments: dict[str, Any]) -> None:
     with pytest.raises(BroadcastError, match="at least"):
         BroadcastMap(**arguments)
 
@@ -85,6 +87,21 @@ async def test_unsubscribing_a_key_ends_its_subscriptions() -> None:
     assert not rooms.unsubscribe("a")
     assert [message.data async for message in subscription] == [1]
     assert len(rooms) == 0
+
+
+@pytest.mark.parametrize("history", [0, 9])
+async def test_unsubscribing_a_key_that_someone_waits_to_send_on_tells_it_and_counts_it(history: int) -> None:
+    rooms = BroadcastMap(capacity=1, history=history)
+    slow = rooms.subscribe_or_insert("a", overflow=Overflow.WAIT)
+    await rooms.send("a", 1)
+    sending = asyncio.create_task(rooms.send("a", 2))
+    await asyncio.sleep(0)
+    assert rooms.unsubscribe("a")
+    with pytest.raises(BroadcastError, match="none of its 1 subscriptions here received it"):
+        await asyncio.wait_for(sending, 5)
+    assert [message.data async for message in slow] == [1]
+    counters = rooms.snapshot().counters
+    assert (counters.sent, counters.dropped, counters.waited, len(rooms)) == (1, 1, 1, 0)
 
 
 async def test_a_channel_that_someone_still_sends_on_stays() -> None:

@@ -24,6 +24,7 @@ from lane_kernel.broadcast import (
 )
 from lane_kernel.broadcast.redis_link import RedisAwayError, without_password
 from tests.broadcast.redis_server import RedisServer
+from tests.broadcast.test_channel import BOUNDS
 from tests.server.raw import until
 
 
@@ -173,7 +174,8 @@ async def test_an_answer_that_overlaps_the_last_is_taken_from_where_it_is_new(ro
         assert await take(subscription, 3) == [0, 1, 2]
         channel = rooms.insert("a")
         assert isinstance(channel, RedisBroadcast)
-        channel.take(await rooms.link.run(lambda client: client.xrange(channel.stream), 5))
+        entries: Any = await rooms.link.run(lambda client: client.xrange(channel.stream), 5)
+        channel.take(entries)
         assert subscription.depth == 0
 
 
@@ -386,6 +388,23 @@ async def test_sending_waits_for_room_in_this_kernel(rooms: RedisBroadcastMap) -
         assert slow.dropped == 0
 
 
+async def test_a_send_that_waits_on_a_channel_that_is_closed_raises_and_adds_nothing(rooms: RedisBroadcastMap) -> None:
+    slow = await rooms.subscribe_or_insert("a", capacity=1, overflow=Overflow.WAIT).ready()
+    await rooms.send("a", 1)
+    await until(lambda: slow.is_full)
+    sending = [asyncio.create_task(rooms.send("a", number)) for number in (2, 3)]
+    await until(lambda: slow.waited == 1)
+    assert rooms.unsubscribe("a")
+    for result in await asyncio.wait_for(asyncio.gather(*sending, return_exceptions=True), 5):
+        assert isinstance(result, BroadcastError)
+        assert "none of its 1 subscriptions here received it" in str(result)
+    counters = rooms.snapshot().counters
+    assert (counters.sent, counters.dropped) == (1, 2)
+    async with rooms.subscribe_or_insert("a", after="0-0") as again:
+        await rooms.send("a", 4)
+        assert await take(again, 2) == [1, 4]
+
+
 async def test_a_stream_and_what_belongs_to_it_are_forgotten_in_time(
     shared_redis: RedisServer, rooms: RedisBroadcastMap
 ) -> None:
@@ -398,7 +417,9 @@ async def test_a_stream_and_what_belongs_to_it_are_forgotten_in_time(
         assert 0 < seconds <= (60 if b":from:" not in key else 24 * 3600)
 
 
-@pytest.mark.parametrize("arguments", [{"history": 0}, {"expires": 0}, {"send_timeout": 0}, {"send_timeout": 1e6}])
+@pytest.mark.parametrize(
+    "arguments", [{"history": 0}, {"expires": 0}, {"expires": "3"}, {"send_timeout": 1e6}, *BOUNDS]
+)
 async def test_a_bound_that_cannot_be_is_refused(arguments: dict[str, Any]) -> None:
     with pytest.raises(BroadcastError, match="at least"):
         RedisBroadcastMap("redis://127.0.0.1", **arguments)

@@ -18,6 +18,7 @@ from lane_kernel.broadcast import BroadcastError, BroadcastMap, Overflow
 from lane_kernel.client import ClientWebSocket, connect
 from lane_kernel.net.config import Config
 from lane_kernel.server import Server, ServerHook, Status, is_ws_upgrade_type
+from lane_kernel.server import groups as groups_module
 from lane_kernel.server.groups import GroupConfig, GroupContext, PointToGroup, PointToPoint, WebSocketGroups
 from lane_kernel.wire.deflate import DeflateParameters
 from lane_kernel.wire.frames import Frame, FrameError, Opcode
@@ -195,6 +196,36 @@ async def test_a_hook_that_raises_fails_its_own_member(server: Server, groups: W
         server.check()
     assert [type(error) for error in group.value.exceptions] == [ZeroDivisionError]
     assert len(left) == (name != "closed")
+
+
+async def test_a_closed_hook_over_its_bound_is_named_with_it(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(groups_module, "CLOSED_TIMEOUT", 0.01)
+    groups = WebSocketGroups()
+    ended: list[str] = []
+
+    async def too_long(context: GroupContext) -> None:
+        await asyncio.get_running_loop().create_future()
+
+    async def times_out_itself(context: GroupContext) -> None:
+        raise TimeoutError("of its own")
+
+    @server.websocket("/{hook}")
+    async def chat(ws, hook):
+        closed = too_long if hook == "long" else times_out_itself
+        try:
+            await groups.run(ws, PointToGroup("a"), GroupConfig(closed=closed))
+        finally:
+            ended.append(hook)
+
+    for path in ("/long", "/itself"):
+        await (await connect(server.url(path))).close()
+    await until(lambda: len(ended) == 2 and not server.connections)
+    with pytest.raises(ExceptionGroup) as group:
+        server.check()
+    first, second = sorted(group.value.exceptions, key=lambda error: type(error).__name__)
+    assert isinstance(first, BroadcastError)
+    assert 'too_long of a member of group "a" was ended after its bound of 0.01 s' in str(first)
+    assert str(second) == "of its own"
 
 
 async def test_a_member_leaves_however_it_ends(server: Server) -> None:
