@@ -64,7 +64,7 @@ class Faults:
         reset: A connection that is cut ends with a TCP reset; with a clean FIN by default.
         delay: The unit goes so many seconds later.
         buffer: Units are held until there are so many bytes of them, or our Close or the connection's end is due, and
-            then go together, in one write.
+            then go together, in one write. A unit that is cut is not held: the connection's end is due.
         chop: It goes in writes of so many bytes, each one a `send` of the socket.
         pause: Seconds between two of these writes.
         stop_reading: Nothing is read from the connection while these faults are set, so that its end goes unnoticed,
@@ -192,9 +192,9 @@ class Faults:
             done.append(f"cut after {len(left):,} of {_bytes(size)}, then {how}")
         if self.delay:
             done.append(f"delay {self.delay:g} s")
-        if self.buffer:
+        if self.buffer and self.cut is None:
             done.append(f"buffer until {_bytes(self.buffer)}")
-        if self.chop:
+        if self.chop and left:
             pause = f", {self.pause:g} s between them" if self.pause else ""
             done.append(f"chop into {self.chop:,}-byte writes{pause}")
         return Treatment(tuple(done), left, self.cut is not None)

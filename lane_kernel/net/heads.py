@@ -13,7 +13,11 @@ from lane_kernel.net.config import DEFAULT, Config
 from lane_kernel.net.stream import ConnectionLostError, RecordedStream, StreamClosedError
 
 _END_OF_HEAD = re.compile(rb"\n\r?\n")
+_NO_REQUEST = re.compile(rb"[^!#$%&'*+\-.^_`|~0-9A-Za-z\r\n]")
+"""A first byte that is of no method, nor of an empty line before it (RFC 9112 §2.2 and §3.1)."""
 _LONGEST_END = 3
+_TLS_HANDSHAKE = 0x16
+"""The first byte of a ClientHello (RFC 8446 §5.1)."""
 _MAX_LINE = 1024
 _REFUSAL_TIMEOUT = 1.0
 _INTERIM = frozenset(range(100, 200)) - {101}
@@ -65,9 +69,9 @@ class ResponseHead:
         return tuple(self.headers.get_all())
 
 
-async def _read_through_head(stream: RecordedStream, max_head: int) -> bytes:
+async def _read_through_head(stream: RecordedStream, max_head: int, wrong: re.Pattern[bytes] | None = None) -> bytes:
     """Read a whole head, or as many bytes as a head may have: the stream stays open to answer 431."""
-    return await stream.read_through(_END_OF_HEAD, _LONGEST_END, max_head)
+    return await stream.read_through(_END_OF_HEAD, _LONGEST_END, max_head, wrong)
 
 
 def _split(raw: bytes) -> tuple[str, str]:
@@ -95,6 +99,15 @@ def parse_request_head(raw: bytes) -> RequestHead:
     if line.version == "HTTP/1.1" and len(parsed.get_list("Host")) != 1:
         raise RequestError(400, "an HTTP/1.1 request has one Host header (RFC 9112 §3.2)")
     return RequestHead(line.method, line.path, line.version, parsed)
+
+
+def _check_beginning(raw: bytes) -> None:
+    """Refuse what no request begins with; such bytes are not read to the end of a head, which they may not have."""
+    if not _NO_REQUEST.match(raw):
+        return
+    if raw[0] == _TLS_HANDSHAKE:
+        raise RequestError(400, "this is TLS; the server speaks plain HTTP: use ws:// or http://")
+    raise RequestError(400, f"malformed request: no request begins with byte 0x{raw[0]:02x}")
 
 
 def _check_parts(head: RequestHead, config: Config) -> None:
@@ -136,7 +149,7 @@ async def read_request_head(stream: RecordedStream, config: Config = DEFAULT) ->
     max_head, timeout = config.max_head, config.head_timeout
     try:
         async with asyncio.timeout(timeout):
-            raw = await _read_through_head(stream, max_head)
+            raw = await _read_through_head(stream, max_head, _NO_REQUEST)
     except StreamClosedError:
         if stream.received() == before:
             return None
@@ -145,6 +158,7 @@ async def read_request_head(stream: RecordedStream, config: Config = DEFAULT) ->
         if stream.received() == before:
             return None
         raise RequestError(408, f"the request's head was not whole after {timeout:g} s") from None
+    _check_beginning(raw)
     if not raw.endswith(b"\n") or len(raw) > max_head:
         raise RequestError(431, f"the request's head is larger than the bound of {max_head:,} bytes")
     head = parse_request_head(raw)

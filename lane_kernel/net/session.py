@@ -12,7 +12,6 @@ from lane_kernel.capture import Connection
 from lane_kernel.errors import LaneError
 from lane_kernel.net.faults import Faults
 from lane_kernel.net.liveness import PongTimeoutError
-from lane_kernel.net.stream import unmask
 from lane_kernel.net.transport import FrameTransport
 from lane_kernel.sides import Side
 from lane_kernel.wire.deflate import DeflateParameters
@@ -103,6 +102,16 @@ class OutgoingMessage:
             await self._transport.close(CloseCode.INTERNAL_ERROR, f"a message was cut short by {type(error).__name__}")
 
 
+def check_chop(chop: int | None) -> None:
+    """Refuse to cut data into pieces without bytes.
+
+    Raises:
+        FrameError: A piece would have no byte.
+    """
+    if chop is not None and chop < 1:
+        raise FrameError(f"a chopped write has at least 1 byte, not {chop}")
+
+
 def pieces_of(data: bytes, chop: int | None) -> Iterator[bytes]:
     """Cut data into the pieces that are written one by one.
 
@@ -113,8 +122,7 @@ def pieces_of(data: bytes, chop: int | None) -> Iterator[bytes]:
     Raises:
         FrameError: A piece would have no byte.
     """
-    if chop is not None and chop < 1:
-        raise FrameError(f"a chopped write has at least 1 byte, not {chop}")
+    check_chop(chop)
     size = chop or max(len(data), 1)
     return (data[at : at + size] for at in range(0, max(len(data), 1), size))
 
@@ -262,11 +270,11 @@ class WebSocketSession:
 
         Args:
             frame: The frame.
-            chop: Bytes in one write at the most; all in one by default. A chopped frame goes as bytes do: this end does
-                not remember that it sent it, so that after a chopped Close it still holds itself for open.
+            chop: Bytes in one write at the most; all in one by default. Each piece is written by itself.
             pause: The pause between two writes in seconds.
 
         Raises:
+            FrameError: A piece would have no byte.
             ConnectionLostError: The connection is gone.
         """
         if not isinstance(frame, Frame):
@@ -274,7 +282,8 @@ class WebSocketSession:
         if chop is None:
             await self._transport.send_as_is(frame)
         else:
-            await self.send_bytes(frame.encode(unmask), chop=chop, pause=pause)
+            check_chop(chop)  # before the frame is remembered as sent
+            await self.send_bytes(self._transport.encode_as_is(frame), chop=chop, pause=pause)
 
     async def send_bytes(self, data: bytes, *, chop: int | None = None, pause: float = 0.0) -> None:
         """Send any bytes at all.

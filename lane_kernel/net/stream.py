@@ -152,22 +152,25 @@ class RecordedStream(IOStream):
             self.saw_eof = True
         return count
 
-    async def read_through(self, end: re.Pattern[bytes], longest: int, most: int) -> bytes:
+    async def read_through(
+        self, end: re.Pattern[bytes], longest: int, most: int, wrong: re.Pattern[bytes] | None = None
+    ) -> bytes:
         """Read up to and with what a pattern finds first; what comes is searched once, however slowly it comes.
 
         Args:
             end: The pattern.
             longest: Bytes that it matches at the most.
             most: How many bytes to read at the most.
+            wrong: No more is read where what came begins with what this pattern finds.
 
         Returns:
-            The bytes; so many as may be read where it was not found in them.
+            The bytes; so many as were read where it was not found in them.
 
         Raises:
             StreamClosedError: The peer ended the connection before.
         """
         taken = bytearray()
-        while len(taken) < most:
+        while len(taken) < most and not (wrong and wrong.match(taken)):
             searched = max(len(taken) - longest + 1, 0)
             taken += await self.read_bytes(min(READ, most - len(taken)), partial=True)
             found = end.search(taken, searched)

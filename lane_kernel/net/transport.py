@@ -492,14 +492,25 @@ class FrameTransport:
             raise self._lost()
         self._stream.send(data)
 
+    def encode_as_is(self, frame: Frame) -> bytes:
+        """Encode a frame exactly as it is and remember it as sent, for who writes its bytes in pieces.
+
+        Raises:
+            ConnectionLostError: The connection is gone.
+        """
+        return self._encode(self._connection.send_as_is, frame)
+
     async def _send(self, send: Callable[[Frame], None], frame: Frame) -> None:
         await self.room()
+        self._stream.send(self._encode(send, frame))
+
+    def _encode(self, send: Callable[[Frame], None], frame: Frame) -> bytes:
         if self._stream.closed():
             raise self._lost()
         send(frame)
         if frame.opcode == Opcode.CLOSE:
             self.closed_first = self.closed_first or self.side
-        self._stream.send(self._connection.data_to_send())
+        return self._connection.data_to_send()
 
     def _lost(self) -> ConnectionLostError:
         code = self.close_code

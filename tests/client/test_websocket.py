@@ -397,3 +397,28 @@ async def test_chopped_bytes_and_frames_are_one_write_each() -> None:
             await ws.send_frame(Frame(Opcode.PING), chop=0)
         ws._transport.abort()
         assert await came == b"\x81\x85\0\0\0\0hello\x89\x801234"
+
+
+async def test_a_chopped_frame_is_remembered_as_sent() -> None:
+    """RFC 6455 §5.4 and §7.1.3: a Close, so that nothing follows it; a fragment, so that no other message does."""
+    store = Store()
+    async with serve(echo, "127.0.0.1", 0, compression=None) as peer:
+        port = peer.sockets[0].getsockname()[1]
+        async with connect(f"ws://127.0.0.1:{port}/", store=store) as ws:
+            await ws.send_frame(Frame(Opcode.TEXT, b"half", fin=False, masking_key=bytes(4)), chop=1)
+            with pytest.raises(FrameError, match="unfinished"):
+                await ws.send("another")
+            await ws.send_frame(Frame(Opcode.CONTINUATION, b"", masking_key=bytes(4)), chop=1)
+            assert await ws.receive() == "half"
+            close = Frame(Opcode.CLOSE, b"\x0f\xa0bye", masking_key=bytes(4))
+            with pytest.raises(FrameError, match="at least 1 byte"):
+                await ws.send_frame(close, chop=0)
+            assert (ws.is_open, ws.closed_first) == (True, None), "what was refused was not sent"
+            await ws.send_frame(close, chop=1)
+            assert (ws.is_open, ws.closed_first) == (False, Side.CLIENT)
+            with pytest.raises(ConnectionStateError):
+                await ws.send("late")
+            with pytest.raises(ConnectionClosedError, match="4000 bye"):
+                await ws.receive()
+    sent = [entry for entry in Timeline(store) if entry.direction is Side.CLIENT.outgoing and entry.header is not None]
+    assert [entry.header.opcode for entry in sent if entry.header] == [Opcode.TEXT, Opcode.CONTINUATION, Opcode.CLOSE]

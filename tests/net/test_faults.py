@@ -136,6 +136,12 @@ AT_ONCE: dict[str, tuple[Faults, list[object], list[tuple[str, ...]]]] = {
         [b"one.", b".two", b".."],
         [("buffer until 10 bytes", "chop into 4-byte writes")] * 3,
     ),
+    "a unit that ends the connection is not held until there is more": (
+        Faults(cut=2, buffer=100, nth=3), [ONE, TWO, b"th", "FIN"], [("cut after 2 of 5 bytes, then FIN",)],
+    ),
+    "a unit of which nothing is left is not chopped": (
+        Faults(cut=0, chop=1, nth=2), [ONE, "FIN"], [("cut after 0 of 5 bytes, then FIN",)],
+    ),
     "corrupt, duplicate, cut, chop": (
         Faults(corrupt=0, duplicate=True, cut=7, chop=3),
         [b"\x90ne", b"..\x90", b"n", "FIN"],

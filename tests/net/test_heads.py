@@ -89,3 +89,36 @@ async def test_half_a_head_is_408_and_silence_is_the_end() -> None:
     assert caught.value.status == 408
     stream.close()
     peer.close()
+
+
+@pytest.mark.parametrize(
+    ("first", "word"),
+    [
+        (b"\x16\x03\x01\x02\x00\x01", "this is TLS; the server speaks plain HTTP: use ws:// or http://"),
+        (b"\x00", "no request begins with byte 0x00"),
+        (b"\x80\x2e", "no request begins with byte 0x80"),
+        (b" ", "no request begins with byte 0x20"),
+        (b"\x16\x03\x01\n\n", "this is TLS"),
+    ],
+)
+async def test_what_no_request_begins_with_is_400_at_once(first: bytes, word: str) -> None:
+    """RFC 9112 §3: a method is a token. The rest of such a head may never come, so that nobody waits for it."""
+    stream, peer = await pair()
+    peer.send(first)
+    with pytest.raises(RequestError, match=word) as caught:
+        await asyncio.wait_for(read_request_head(stream, Config(head_timeout=60)), 5)
+    assert caught.value.status == 400
+    assert not stream.closed()
+    stream.close()
+    peer.close()
+
+
+async def test_an_empty_line_may_come_before_a_request() -> None:
+    """RFC 9112 §2.2."""
+    stream, peer = await pair()
+    peer.send(b"\r\n" + HEADS[0])
+    head = await asyncio.wait_for(read_request_head(stream), 5)
+    assert head is not None
+    assert head.target == "/"
+    stream.close()
+    peer.close()

@@ -6,6 +6,9 @@ import re
 
 import pytest
 
+from lane_kernel.capture import Store
+from lane_kernel.client import connect
+from lane_kernel.net.dial import DialError
 from lane_kernel.net.heads import parse_request_head
 from lane_kernel.server import Request, Server, ServerHook, Status
 from lane_kernel.wire.http1 import parse_head
@@ -119,6 +122,15 @@ async def test_a_malformed_request_is_answered_clearly_and_harms_nobody(
         await neighbour.exactly(5)
         assert await neighbour.status(GET % b"/hello") == 200
     assert word in pages.log.records[-1].text
+    pages.check()
+
+
+async def test_a_client_that_speaks_tls_is_told_at_once(pages: Server) -> None:
+    """A ClientHello is no request, and has no end that a head has; the client's own error says what to do, too."""
+    with pytest.raises(DialError, match="does not answer in TLS: for a server in plain text the URL begins with ws://"):
+        await connect(pages.url("/ws").replace("ws://", "wss://"), store=Store(), timeout=60)
+    [record] = pages.log.records
+    assert record.text == "400: this is TLS; the server speaks plain HTTP: use ws:// or http://"
     pages.check()
 
 
