@@ -26,7 +26,7 @@ from lane_kernel.net.home import Home, Repeating
 from lane_kernel.net.session import WebSocketSession
 from lane_kernel.net.transport import FrameTransport
 from lane_kernel.server.hooks import Status
-from lane_kernel.wire.eventstream import encode_event
+from lane_kernel.wire.eventstream import EventStreamError, encode_event
 from lane_kernel.wire.messages import Message
 
 if TYPE_CHECKING:
@@ -168,7 +168,7 @@ class Events:
             retry: The reconnection time in milliseconds.
 
         Raises:
-            EventStreamError: The type or the ID holds a line break or NUL.
+            EventStreamError: The type or the ID holds a line break or NUL; or JSON has no such number as the data.
             ConnectionLostError: The client is gone.
         """
         await self._stream.write(encode_event(_text(data), event=event, id=id, retry=retry))
@@ -237,7 +237,14 @@ def _text(data: object) -> str:
     if isinstance(data, str):
         return data
     if isinstance(data, dict | list | tuple | int | float | bool | None):
-        return json.dumps(data, ensure_ascii=False, default=str)
+        try:
+            return json.dumps(data, ensure_ascii=False, default=str, allow_nan=False)
+        except ValueError as error:
+            if "JSON compliant" not in str(error):
+                raise
+            raise EventStreamError(
+                f"JSON has no NaN and no infinity, which {data!r} is or holds: send None, or text such as str(…)"
+            ) from error
     return data.decode(errors="replace") if isinstance(data, bytes) else str(data)
 
 
