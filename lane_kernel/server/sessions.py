@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from lane_kernel.broadcast import BroadcastError, BroadcastMap, Channel, FellBehindError, Overflow, Subscription
 from lane_kernel.capture import Connection
+from lane_kernel.errors import LaneError
 from lane_kernel.net.faults import Faults
 from lane_kernel.net.home import Home, Repeating
 from lane_kernel.net.session import WebSocketSession
@@ -311,6 +312,10 @@ def websocket_run(handler: Handler) -> Run:
     return run
 
 
+class StopIterationError(LaneError):
+    """A function for messages raised StopIteration, which Python lets no task pass on; that one is the cause."""
+
+
 def callback_run(callback: OnMessage) -> Run:
     """Make a pipeline's handler of a function that is called with each message of a WebSocket.
 
@@ -322,12 +327,20 @@ def callback_run(callback: OnMessage) -> Run:
         ws = stream.websocket
         if ws is None:
             return Status.CONTINUE
-        call = partial(callback, ws, **ctx.route_params)
+        parameters = ctx.route_params
         if is_coroutine:
             async for message in ws:
-                await call(message)
-        else:
-            await ws.deliver_to(call)
+                await callback(ws, message, **parameters)
+            return Status.CONTINUE
+
+        def call(message: Message) -> None:
+            try:
+                callback(ws, message, **parameters)
+            except StopIteration as error:
+                text = f"{_name_of(callback)} raised StopIteration: give next(…) a default, or catch it"
+                raise StopIterationError(text).with_traceback(error.__traceback__) from error
+
+        await ws.deliver_to(call)
         return Status.CONTINUE
 
     return run
