@@ -19,7 +19,14 @@ from lane_kernel.net.transport import FrameTransport
 from lane_kernel.sides import Side
 from lane_kernel.wire.deflate import DeflateParameters
 from lane_kernel.wire.deflate import offer as deflate_offer
-from lane_kernel.wire.handshake import Headers, Offer, check_response, make_key, upgrade_request
+from lane_kernel.wire.handshake import (
+    Headers,
+    Offer,
+    check_response,
+    make_key,
+    subprotocol_names,
+    upgrade_request,
+)
 from lane_kernel.wire.http1 import parse_head
 from lane_kernel.wire.policy import POLITE, Policy
 
@@ -178,7 +185,7 @@ def connect(
         ResponseError: What came is no HTTP, or nothing came in time.
         ConnectionLostError: The server ended the connection before it answered.
     """
-    offer = Offer(tuple(subprotocols), () if deflate is None else (deflate_offer(deflate),))
+    offer = Offer(subprotocol_names(subprotocols), () if deflate is None else (deflate_offer(deflate),))
     return Connecting(
         url,
         offer,

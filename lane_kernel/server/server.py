@@ -27,6 +27,7 @@ from lane_kernel.server.watching import Watching
 from lane_kernel.sides import Side
 from lane_kernel.timeline import Timeline
 from lane_kernel.wire.deflate import DeflateParameters
+from lane_kernel.wire.handshake import subprotocol_names
 from lane_kernel.wire.policy import POLITE, Policy
 
 STOP_TIMEOUT = 5.0
@@ -108,7 +109,7 @@ class Server(Registry):
         self.name = name
         self.host = host
         self.config = config
-        self.subprotocols = tuple(subprotocols)
+        self.subprotocols = subprotocol_names(subprotocols)
         self.deflate = deflate
         self.policy = policy
         self.allowed_hosts: set[str] = set()

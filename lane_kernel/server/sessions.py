@@ -30,6 +30,7 @@ from lane_kernel.broadcast import (
     Subscription,
 )
 from lane_kernel.capture import Connection
+from lane_kernel.errors import LaneError
 from lane_kernel.net.faults import Faults
 from lane_kernel.net.home import Home, Repeating
 from lane_kernel.net.session import WebSocketSession
@@ -179,7 +180,7 @@ class Events:
             retry: The reconnection time in milliseconds.
 
         Raises:
-            EventStreamError: The type or the ID holds a line break or NUL.
+            EventStreamError: The type or the ID holds a line break or NUL; or JSON has no such number as the data.
             ConnectionLostError: The client is gone.
         """
         await self._stream.write(encode_event(_text(data), event=event, id=id, retry=retry))
@@ -257,7 +258,14 @@ def _text(data: object) -> str:
     if isinstance(data, str):
         return data
     if isinstance(data, dict | list | tuple | int | float | bool | None):
-        return json.dumps(data, ensure_ascii=False, default=str)
+        try:
+            return json.dumps(data, ensure_ascii=False, default=str, allow_nan=False)
+        except ValueError as error:
+            if "JSON compliant" not in str(error):
+                raise
+            raise EventStreamError(
+                f"JSON has no NaN and no infinity, which {data!r} is or holds: send None, or text such as str(…)"
+            ) from error
     return data.decode(errors="replace") if isinstance(data, bytes) else str(data)
 
 
@@ -324,6 +332,10 @@ def websocket_run(handler: Handler) -> Run:
     return run
 
 
+class StopIterationError(LaneError):
+    """A function for messages raised StopIteration, which Python lets no task pass on; that one is the cause."""
+
+
 def callback_run(callback: OnMessage) -> Run:
     """Make a pipeline's handler of a function that is called with each message of a WebSocket.
 
@@ -335,12 +347,20 @@ def callback_run(callback: OnMessage) -> Run:
         ws = stream.websocket
         if ws is None:
             return Status.CONTINUE
-        call = partial(callback, ws, **ctx.route_params)
+        parameters = ctx.route_params
         if is_coroutine:
             async for message in ws:
-                await call(message)
-        else:
-            await ws.deliver_to(call)
+                await callback(ws, message, **parameters)
+            return Status.CONTINUE
+
+        def call(message: Message) -> None:
+            try:
+                callback(ws, message, **parameters)
+            except StopIteration as error:
+                text = f"{_name_of(callback)} raised StopIteration: give next(…) a default, or catch it"
+                raise StopIterationError(text).with_traceback(error.__traceback__) from error
+
+        await ws.deliver_to(call)
         return Status.CONTINUE
 
     return run

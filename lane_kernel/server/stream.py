@@ -59,7 +59,7 @@ class WebSocketFrame:
     """Frames as bytes, to be sent with `stream.send_list`."""
 
     @staticmethod
-    def create_frame_list(body: str | bytes) -> list[bytes]:
+    def create_frame_list(body: str | bytes | bytearray | memoryview) -> list[bytes]:
         """Make the unmasked frames of one message.
 
         Args:
@@ -69,8 +69,15 @@ class WebSocketFrame:
         Returns:
             One frame, or fragments of at most 65,535 bytes, none of which splits a character.
 
+        Raises:
+            TypeError: The body is neither.
+
         Source: RFC 6455 §5.4.
         """
+        if not isinstance(body, str | bytes | bytearray | memoryview):
+            raise TypeError(
+                f"create_frame_list takes str or bytes, not {type(body).__name__}: write str(…), or json.dumps(…)"
+            )
         payload = body.encode() if isinstance(body, str) else bytes(body)
         if isinstance(body, WebSocketRequest):
             opcode = body.opcode

@@ -243,6 +243,18 @@ def check_request(method: str, version: str, headers: Headers) -> str:
     return accept_key(_Lines(tuple(headers)).all("sec-websocket-key")[0])
 
 
+def subprotocol_names(names: Sequence[str] | bytes) -> tuple[str, ...]:
+    """Take a list of subprotocols.
+
+    Raises:
+        TypeError: It is one name, whose letters would be taken for names.
+    """
+    if isinstance(names, str | bytes):
+        name = names if isinstance(names, str) else names.decode("latin-1")
+        raise TypeError(f"subprotocols is a list of names, not {names!r}: write [{name!r}]")
+    return tuple(names)
+
+
 def agree(headers: Headers, *, subprotocols: Sequence[str] = (), wishes: DeflateParameters | None = None) -> Agreement:
     """Choose a subprotocol and permessage-deflate's parameters as a server does.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import socket
 from collections.abc import AsyncIterator
 from functools import partial
@@ -16,7 +17,7 @@ from lane_kernel.net.config import Config
 from lane_kernel.net.session import ConnectionClosedError, WriteBufferFullError
 from lane_kernel.net.stream import ConnectionLostError
 from lane_kernel.server import Server
-from lane_kernel.server.sessions import WebSocket
+from lane_kernel.server.sessions import StopIterationError, WebSocket
 from lane_kernel.sides import Direction, Side
 from lane_kernel.timeline import EntryKind
 from lane_kernel.wire.deflate import DeflateParameters
@@ -307,7 +308,7 @@ async def test_a_coroutine_function_is_awaited_message_by_message(server: Server
         assert [await ws.receive() for _ in "123"] == ["1", "2", "3"]
 
 
-@pytest.mark.parametrize(("message", "error"), [("raise", ZeroDivisionError), ("stop", RuntimeError)])
+@pytest.mark.parametrize(("message", "error"), [("raise", ZeroDivisionError), ("stop", StopIterationError)])
 async def test_a_function_that_raises_is_a_handler_that_raises(server: Server, message: str, error: type) -> None:
     server.websocket("/bad", on_message=bad)
     async with connect(server.url("/bad"), store=Store()) as ws:
@@ -318,7 +319,16 @@ async def test_a_function_that_raises_is_a_handler_that_raises(server: Server, m
             await ws.receive()
     with pytest.raises(ExceptionGroup) as group:
         server.check()
-    assert isinstance(group.value.exceptions[0], error)
+    (failure,) = group.value.exceptions
+    cause = failure.__cause__
+    assert isinstance(failure, error)
+    (record,) = (one for one in server.log.records if one.level == "error")
+    lines, first = inspect.getsourcelines(bad)
+    assert lines[(record.line or 0) - 1].strip().startswith("raise")
+    assert f"line {first + (record.line or 0) - 1}, in bad" in str(record.traceback)
+    if message == "stop":
+        assert isinstance(cause, StopIteration)
+        assert "bad raised StopIteration" in record.text
 
 
 async def test_a_function_is_replaced_on_an_open_connection_and_no_message_is_lost(server: Server) -> None:

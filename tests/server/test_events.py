@@ -44,6 +44,22 @@ async def test_the_articles_handler_sends_ten_events_and_ends(streams: Server) -
         assert [event.data async for event in source] == [str(i) for i in range(10)]
 
 
+@pytest.mark.parametrize("data", [float("nan"), [1, float("inf")], {"x": -float("inf")}])
+async def test_what_json_cannot_say_is_refused(server: Server, data: object) -> None:
+    @server.events("/wrong")
+    async def wrong(events):
+        await events.send(data)
+
+    async with EventSource(server.url("/wrong"), reconnect=False) as source:
+        assert [event async for event in source] == []
+    with pytest.raises(ExceptionGroup) as group:
+        server.check()
+    (error,) = group.value.exceptions
+    assert isinstance(error, EventStreamError)
+    assert "JSON has no NaN and no infinity" in str(error)
+    assert "None" in str(error)
+
+
 async def test_events_carry_type_id_and_retry(streams: Server) -> None:
     async with EventSource(streams.url("/counter/0")) as source:
         events = await source.take(3, timeout=5)

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lane_kernel.capture import Store
+from lane_kernel.client import connect
 from lane_kernel.net.heads import parse_request_head
 from lane_kernel.server import Request, Response, RouteError, RouteKind, Server, WebSocketFrame
 from lane_kernel.server.context import CONTENT_TYPE, TEXT_EVENT_STREAM, ResponseLineError
@@ -229,6 +230,27 @@ def test_a_frame_list_says_what_was_given(body: bytes | str) -> None:
     assert seen.payload == data
     assert not seen.findings
     assert seen.header.masking_key is None
+
+
+@pytest.mark.parametrize("body", [5, None, [104, 105]])
+def test_what_is_neither_text_nor_bytes_makes_no_frames(body: object) -> None:
+    with pytest.raises(TypeError, match=r"create_frame_list takes str or bytes, not (int|NoneType|list)"):
+        WebSocketFrame.create_frame_list(body)  # type: ignore[arg-type] # that is what is tested
+
+
+def test_a_buffer_makes_frames() -> None:
+    assert {bytes(WebSocketFrame.create_frame_list(kind(b"a"))[0]) for kind in (bytearray, memoryview)} == {
+        b"\x81\x01a"
+    }
+
+
+async def test_one_subprotocol_is_a_list_of_one() -> None:
+    for wrong in ("chat", b"chat"):
+        with pytest.raises(TypeError, match=r"list of names, not b?'chat': write \['chat'\]"):
+            Server("one", subprotocols=wrong)  # type: ignore[arg-type] # a str is a Sequence[str]
+        with pytest.raises(TypeError, match=r"list of names, not b?'chat': write \['chat'\]"):
+            await connect("ws://127.0.0.1:1/", subprotocols=wrong)  # type: ignore[arg-type] # the same
+    assert Server("one", subprotocols=["chat"]).subprotocols == ("chat",)
 
 
 def test_a_received_message_keeps_its_opcode() -> None:
