@@ -233,7 +233,8 @@ class WebSocketGroups:
         try:
             async with subscription:
                 await _call(config.connected, context)
-                await self._exchange(session, subscription, context, config)
+                if session.is_open:
+                    await self._exchange(session, subscription, context, config)
         finally:
             context.message = context.sent = None
             await _call_closed(config.closed, context)
@@ -268,6 +269,8 @@ class WebSocketGroups:
 
     async def _read(self, session: WebSocket, context: GroupContext, config: GroupConfig) -> None:
         async for message in session:
+            if session.closed_in is not None:
+                return  # closed by this end: what it had still said is nobody's
             context.message, context.sent = message, None
             await _call(config.request, context)
             if context.message is not None:

@@ -525,3 +525,28 @@ async def test_a_member_that_never_reads_again_does_not_hold_up_the_stop() -> No
         await asyncio.wait_for(server.stop(timeout=2), 5)
     assert groups.receiver_count(PointToGroup("a")) == 0
     server.check()
+
+
+@pytest.mark.parametrize("hook", ["connected", "request"])
+async def test_what_a_member_says_once_a_hook_has_closed_it_is_nobodys(
+    server: Server, groups: WebSocketGroups, hook: str
+) -> None:
+    async def kick(context: GroupContext) -> None:
+        context.message = None
+        await context.ws.close(4000, "kicked", 1)
+
+    @server.websocket("/gate")
+    async def gate(ws):
+        await groups.run(ws, PointToGroup("a"), GroupConfig(**{hook: kick}))  # type: ignore[arg-type]
+
+    async with connect(server.url("/chat/a")) as neighbour:
+        async with connect(server.url("/gate")) as ws:
+            with contextlib.suppress(lane.LaneError):
+                for text in ("one", "two", "three"):
+                    await ws.send(text)
+            await until(lambda: not ws.is_open)
+            assert ws.close_code == 4000
+        await until(lambda: groups.receiver_count(PointToGroup("a")) == 1)
+        await neighbour.send("still here")
+        assert await receive(neighbour) == ["still here"]
+    server.check()
