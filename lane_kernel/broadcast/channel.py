@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import re
 import secrets
 from abc import ABC, abstractmethod
 from collections import deque
@@ -29,6 +30,8 @@ CAPACITY = 1024
 
 SEND_TIMEOUT = 30.0
 """Default bound on a `send` that waits, in seconds."""
+
+_NOT_IN_EVENT = re.compile("[\r\n\0\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +79,18 @@ class ChannelSnapshot:
     def depth(self) -> int:
         """How many messages wait in all of them."""
         return sum(subscription.depth for subscription in self.subscriptions)
+
+
+def check_event(event: object) -> None:
+    """Refuse an event type that no event stream could be sent, before it is kept.
+
+    Raises:
+        BroadcastError: It is no str, or holds a line break, NUL or a lone surrogate.
+
+    Source: WHATWG HTML §9.2.5.
+    """
+    if event is not None and (not isinstance(event, str) or _NOT_IN_EVENT.search(event)):
+        raise BroadcastError(f"an event type is text without line breaks, NUL and lone surrogates, not {event!r}")
 
 
 class Channel(ABC):
@@ -245,7 +260,7 @@ class Channel(ABC):
             The message with its ID.
 
         Raises:
-            BroadcastError: The channel is closed or belongs to another loop.
+            BroadcastError: The event type is none; or the channel is closed or belongs to another loop.
         """
 
     @abstractmethod
@@ -351,6 +366,7 @@ class Broadcast(Channel):
 
     async def send(self, data: Any, *, event: str | None = None) -> BroadcastMessage:
         """Send a message to every subscription; see `Channel.send`."""
+        check_event(event)
         with self._under_way():
             if not self._is_full:
                 return self._publish(data, event)
@@ -360,6 +376,7 @@ class Broadcast(Channel):
 
     async def try_send(self, data: Any, *, event: str | None = None) -> BroadcastMessage | None:
         """Send a message, or answer None where a subscription that is waited for has no room."""
+        check_event(event)
         with self._under_way():
             return None if self._is_full else self._publish(data, event)
 

@@ -26,10 +26,10 @@ import json
 import re
 import secrets
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from weakref import WeakValueDictionary
 
-from lane_kernel.broadcast.channel import CAPACITY, SEND_TIMEOUT, Channel
+from lane_kernel.broadcast.channel import CAPACITY, SEND_TIMEOUT, Channel, check_event
 from lane_kernel.broadcast.map import MAX_CHANNELS, BroadcastMap
 from lane_kernel.broadcast.redis_link import RedisLink
 from lane_kernel.broadcast.redis_reader import RedisReader, order
@@ -69,6 +69,9 @@ return id
 """
 """Adds a message to stream KEYS[1] unless its count, ARGV[1], is noted in KEYS[2]; KEYS[3] numbers the messages."""
 
+_DECODE: dict[bytes, Callable[[bytes], Any]] = {b"t": bytes.decode, b"b": bytes, b"j": json.loads}
+"""How the data of each kind is read."""
+
 Entry = tuple[bytes, dict[bytes, bytes]]
 Answer = TypeVar("Answer")
 
@@ -86,20 +89,27 @@ def _encode(data: Any, event: str | None) -> list[str | bytes]:
     return fields if event is None else [*fields, "e", event]
 
 
-def _decode(entry: Entry) -> BroadcastMessage:
+class Numbered(NamedTuple):
+    """A message with its number in its stream."""
+
+    number: int
+    message: BroadcastMessage
+
+
+def _decode(entry: Entry) -> Numbered | None:
+    """An entry's message; None where the entry is none, since others can add to a stream by hand what they like."""
     entry_id, fields = entry
-    data: Any = fields[b"d"]
-    if fields[b"k"] != b"b":
-        data = data.decode()
-    if fields[b"k"] == b"j":
-        data = json.loads(data)
-    event = fields.get(b"e")
-    return BroadcastMessage(entry_id.decode(), data, None if event is None else event.decode())
+    try:
+        number, data, decode = int(fields[b"n"]), fields[b"d"], _DECODE[fields[b"k"]]
+        event = fields[b"e"].decode() if b"e" in fields else None
+        return Numbered(number, BroadcastMessage(entry_id.decode(), decode(data), event))
+    except (KeyError, ValueError, RecursionError):
+        return None
 
 
-def _ours(entries: list[Entry]) -> list[Entry]:
-    """The entries that are messages; what others have added to the stream by hand is passed over."""
-    return [entry for entry in entries if b"n" in entry[1]]
+def _messages(entries: list[Entry]) -> list[Numbered]:
+    """The messages among entries."""
+    return [found for entry in entries if (found := _decode(entry)) is not None]
 
 
 class RedisBroadcast(Channel):
@@ -145,9 +155,9 @@ class RedisBroadcast(Channel):
     async def _run(self, command: Callable[[Redis], Awaitable[Answer]]) -> Answer:
         return await self._rooms.link.run(command, self.send_timeout)
 
-    async def _range(self, first: str, last: str) -> list[Entry]:
+    async def _range(self, first: str, last: str) -> list[Numbered]:
         found: Any = await self._run(lambda client: client.xrange(self.stream, first, last))
-        return _ours(found)
+        return _messages(found)
 
     async def _opened(self) -> None:
         """Wait until it is known where the reading begins; at once where nobody receives."""
@@ -163,10 +173,10 @@ class RedisBroadcast(Channel):
 
     async def _open(self) -> None:
         found: Any = await self._run(lambda client: client.xrevrange(self.stream, count=1))
-        last, fields = found[0] if found else (BEGINNING.encode(), {})
+        self._position = self._opened_at = found[0][0].decode() if found else BEGINNING
+        newest = _decode(found[0]) if found else None
         # After an entry that is no message, the next message's number cannot be foretold.
-        self._number = int(fields[b"n"]) if b"n" in fields else None if found else 0
-        self._position = self._opened_at = last.decode()
+        self._number = newest.number if newest is not None else None if found else 0
         await self._rooms.reader.cover(self)
 
     async def _load(self, subscription: Subscription, after: str | None, joined: str | None) -> None:
@@ -183,15 +193,16 @@ class RedisBroadcast(Channel):
                 subscription.begin((), None, lambda message: order(message.id) > order(after))
                 return
         elif _ID.fullmatch(after):
-            entries = await self._range(after, joined)
-            if entries and entries[0][0].decode() == after:
-                subscription.begin(map(_decode, entries[1:]), None)
+            found = await self._range(after, joined)
+            if found and found[0].message.id == after:
+                subscription.begin((message for _, message in found[1:]), None)
                 return
-            if after == BEGINNING and (not entries or entries[0][1][b"n"] == b"1"):
-                subscription.begin(map(_decode, entries), None)
+            if after == BEGINNING and (not found or found[0].number == 1):
+                subscription.begin((message for _, message in found), None)
                 return
-        entries = await self._range("-", joined)
-        subscription.begin(map(_decode, entries), Gap(after, entries[0][0].decode() if entries else None))
+        found = await self._range("-", joined)
+        gap = Gap(after, found[0].message.id if found else None)
+        subscription.begin((message for _, message in found), gap)
 
     def take(self, entries: list[Entry]) -> None:
         """Take the next entries of the stream; those up to the position are known already."""
@@ -199,9 +210,8 @@ class RedisBroadcast(Channel):
             entry_id = entry[0].decode()
             if self._position is None or order(entry_id) <= order(self._position):
                 continue
-            if b"n" in entry[1]:
-                number = int(entry[1][b"n"])
-                if self._number is not None and number not in (self._number + 1, 1):
+            if (found := _decode(entry)) is not None:
+                if self._number is not None and found.number not in (self._number + 1, 1):
                     self.fail(
                         FellBehindError(
                             f"messages of {self} after {self._position} were trimmed from Redis before this kernel "
@@ -209,8 +219,8 @@ class RedisBroadcast(Channel):
                         )
                     )
                     return
-                self._number, self._position = number, entry_id
-                self._fan_out(_decode(entry))
+                self._number, self._position = found.number, entry_id
+                self._fan_out(found.message)
             else:
                 self._position = entry_id
 
@@ -234,7 +244,7 @@ class RedisBroadcast(Channel):
         """Send a message to every subscription in every kernel; see `Channel.send`.
 
         Args:
-            data: What to send: str, bytes, or what JSON has a form for, as which it arrives.
+            data: What to send: str, bytes or the like, or what JSON has a form for, as which it arrives.
             event: Its event type.
 
         Returns:
@@ -242,9 +252,12 @@ class RedisBroadcast(Channel):
 
         Raises:
             RedisAwayError: Redis has not answered in time; the message may be in the stream or not, once at the most.
-            BroadcastError: Redis refused; or the channel is closed or belongs to another loop.
+            BroadcastError: Redis refused; or as `Channel.send` does.
             TypeError: JSON has no form for the data.
         """
+        check_event(event)
+        if isinstance(data, bytearray | memoryview):
+            data = bytes(data)
         fields = _encode(data, event)
         with self._under_way():
             if self._subscriptions:
@@ -276,6 +289,7 @@ class RedisBroadcast(Channel):
 
     async def try_send(self, data: Any, *, event: str | None = None) -> BroadcastMessage | None:
         """Send a message; None where a subscription that is waited for has no room, or Redis has not taken it."""
+        check_event(event)
         with self._under_way():
             if self._full_ones():
                 return None
@@ -293,7 +307,7 @@ class RedisBroadcastMap(BroadcastMap):
 
     Reading takes one connection and one task for all channels that are received here. While Redis is away, `send`
     waits for it and subscriptions wait on, up to `send_timeout`; then they raise a `BroadcastError` that names its URL
-    without the password.
+    without user and password.
 
     Attributes:
         prefix: What the keys in Redis begin with.
@@ -317,7 +331,8 @@ class RedisBroadcastMap(BroadcastMap):
         """Connect to nothing yet.
 
         Args:
-            url: Where Redis is: `redis://[[user]:password@]host:port/database`, `rediss://` or `unix://`.
+            url: Where Redis is: `redis://[[user]:password@]host:port/database`, `rediss://` or `unix://`. Its query may
+                hold `db` and, with `rediss://`, `ssl_ca_certs`, `ssl_certfile` and `ssl_keyfile`.
             capacity: Messages that a subscription's queue has room for by default.
             history: How many of its last messages each channel keeps; at least 1, since kernels read from it.
             send_timeout: The bound on each wait for Redis, in seconds.
@@ -326,7 +341,8 @@ class RedisBroadcastMap(BroadcastMap):
             expires: How long after its last message Redis forgets a channel, in seconds.
 
         Raises:
-            BroadcastError: The `redis` package is not installed, the URL is no Redis URL, or a bound is too low.
+            BroadcastError: The `redis` package is not installed, the URL is no Redis URL or has a query that it may not
+                have, or a bound is too low.
         """
         if history < 1 or expires < 1 or not 0 < send_timeout < ONCE / 2:
             raise BroadcastError(

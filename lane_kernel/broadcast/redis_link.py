@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl
 
 from lane_kernel.broadcast.subscription import BroadcastError
 
@@ -21,6 +22,12 @@ COMMAND_TIMEOUT = 5.0
 FIRST_PAUSE = 0.05
 MAX_PAUSE = 1.0
 """The pause before a command is tried again, in seconds: doubled each time, up to the bound."""
+
+QUERY = frozenset({"db"})
+TLS_QUERY = frozenset({"ssl_ca_certs", "ssl_certfile", "ssl_keyfile"})
+"""What a URL's query may hold: the database, which unix:// has no other place for, and over TLS the files of keys."""
+
+_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*:", re.ASCII | re.IGNORECASE)
 
 Answer = TypeVar("Answer")
 
@@ -42,28 +49,49 @@ def pauses() -> Callable[[], float]:
 
 
 def without_password(url: str) -> str:
-    """A Redis URL as it may be shown: without its password, and without its query, which may hold one."""
-    try:
-        parts = urlsplit(url)
-        host = parts.netloc.rpartition("@")[2]
-        user = (parts.username or "") + "@" if parts.username else ""
-    except ValueError:
+    """A Redis URL as it may be shown: without what stands before its last "@", and without its query."""
+    scheme, slashes, rest = url.partition("//")
+    before, _, shown = rest.rpartition("@")
+    if not slashes or not _SCHEME.fullmatch(scheme):
         return "a URL that cannot be read"
-    return f"{parts.scheme}://{user}{host}{parts.path}"
+    if "?" in before:
+        return f"{scheme}//..."  # the "@" may be one of the query's, and what follows it a password's end
+    return f"{scheme}//{re.split('[?#]', shown)[0]}"
+
+
+def check_url(url: str) -> None:
+    """Hold a URL to what a map takes in one; the client itself would let a query set anything.
+
+    Raises:
+        BroadcastError: A user or password holds a character that ends it, or the query has what is not allowed there.
+    """
+    before = url.partition("//")[2].rpartition("@")[0]
+    if any(character in before for character in "/?#"):
+        raise BroadcastError(
+            f'{without_password(url)} is no Redis URL: before its last "@" is a "/", "?" or "#"; '
+            "write them there as %2F, %3F and %23"
+        )
+    allowed = QUERY | TLS_QUERY if url.startswith("rediss:") else QUERY
+    query = url.partition("#")[0].partition("?")[2]
+    if {name for name, _ in parse_qsl(query, keep_blank_values=True)} - allowed:
+        raise BroadcastError(
+            f"{without_password(url)} has a query that holds more than {', '.join(sorted(allowed))}: take the rest "
+            "out; the map itself sets the protocol, the bounds and how answers are read"
+        )
 
 
 class RedisLink:
     """Connections to one Redis, and what to do while it is away.
 
     Attributes:
-        name: Its URL without the password.
+        name: Its URL without user, password and query.
     """
 
     def __init__(self, url: str) -> None:
         """Connect to nothing yet.
 
         Raises:
-            BroadcastError: The `redis` package is not installed, or the URL is no Redis URL.
+            BroadcastError: The `redis` package is not installed, or `check_url` or the client refuses the URL.
         """
         try:
             import redis.asyncio  # noqa: F401 - to be had, or a clear word
@@ -74,12 +102,13 @@ class RedisLink:
         self._client: Redis | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._is_closed = False
+        check_url(url)
         try:
             self.make_client(1)
-        except ValueError as error:
+        except ValueError:
             raise BroadcastError(
                 f"{self.name} is no Redis URL: write redis://host:port/0, rediss:// for TLS, or unix:///path"
-            ) from error
+            ) from None  # the client's words may quote the password
 
     def make_client(self, connections: int) -> Redis:
         """Make a client that connects when it is first used.

@@ -99,9 +99,12 @@ class RedisReader:
             except BroadcastError as error:
                 self._fail(error)
             except Exception as error:  # noqa: BLE001 - nobody awaits this task: the subscriptions raise it
-                failure = BroadcastError(f"reading from Redis at {self._link.name} failed: {error!r}")
-                failure.__cause__ = error
-                self._fail(failure)
+                self._fail(self._failure(error))
+
+    def _failure(self, error: Exception) -> BroadcastError:
+        failure = BroadcastError(f"reading from Redis at {self._link.name} failed: {error!r}")
+        failure.__cause__ = error
+        return failure
 
     def _fail(self, error: BroadcastError) -> None:
         for channel in tuple(self._channels):
@@ -158,7 +161,10 @@ class RedisReader:
             answer: Any = await client.xread(positions, count=MAX_ENTRIES, block=int(BLOCK * 1000))
         for stream, entries in answer or ():
             for channel in readers[stream.decode()]:
-                channel.take(entries)
+                try:
+                    channel.take(entries)
+                except Exception as error:  # noqa: BLE001 - one channel's failure is no other's; its subscriptions raise it
+                    channel.fail(self._failure(error))
 
     async def close(self) -> None:
         """Stop reading."""

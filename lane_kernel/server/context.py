@@ -13,8 +13,9 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from tornado.httputil import parse_cookie
 
+from lane_kernel.errors import LaneError
 from lane_kernel.net.heads import RequestHead, parse_request_head
-from lane_kernel.wire.handshake import build_head, is_upgrade
+from lane_kernel.wire.handshake import HandshakeError, build_head, is_upgrade
 
 if TYPE_CHECKING:
     from lane_kernel.server.routes import Route
@@ -28,6 +29,11 @@ METHODS = ("CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"
 
 HTTP_VERSIONS = ("HTTP/0.9", "HTTP/1.0", "HTTP/1.1", "HTTP/2", "HTTP/2.0", "HTTP/3", "HTTP/3.0")
 """The versions there are, as a request line or a person writes them."""
+
+
+class ResponseLineError(LaneError, ValueError):
+    """A status or a header line that no response can have."""
+
 
 Data = str | bytes | bytearray | memoryview
 """What can be sent or be a body; str is encoded as UTF-8."""
@@ -247,7 +253,15 @@ class Response:
         return self
 
     def set_status(self, status: int, reason: str | None = None) -> Self:
-        """Set the status code, and the reason phrase where the usual one will not do."""
+        """Set the status code, and the reason phrase where the usual one will not do.
+
+        Raises:
+            ResponseLineError: It is no status.
+
+        Source: RFC 9110 §15.
+        """
+        if isinstance(status, bool) or not isinstance(status, int) or not 100 <= status <= 999:
+            raise ResponseLineError(f"a status is an int from 100 to 999, not {status!r}")
         self.status = status
         self.reason = reason
         return self
@@ -258,11 +272,25 @@ class Response:
         return self
 
     def set_header(self, name: str, value: str) -> Self:
-        """Set a header, in place of any of that name."""
+        """Set a header, in place of any of that name.
+
+        Raises:
+            ResponseLineError: It is no header line.
+        """
         return self.remove_header(name).add_header(name, value)
 
     def add_header(self, name: str, value: str) -> Self:
-        """Add a header line."""
+        """Add a header line.
+
+        Raises:
+            ResponseLineError: It is no header line: no str, or one that would begin another line.
+        """
+        if not all(isinstance(part, str) for part in (name, value)):
+            raise ResponseLineError(f"a header's name and value are str, not {name!r} and {value!r}")
+        try:
+            build_head("", [(name, value)])
+        except HandshakeError as error:
+            raise ResponseLineError(str(error)) from None
         self._headers.append((name, value))
         return self
 

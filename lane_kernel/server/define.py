@@ -76,7 +76,10 @@ def apply(server: Registry, pattern: str, source: str, namespace: Mapping[str, A
             if not staged:
                 _register_bare(server, pattern, names, filename)
             elif all(isinstance(item, Hook) for item in staged):
-                raise HandlerError(f"the text defines hooks and no handler: add the handler of {pattern}")
+                raise HandlerError(
+                    "the text defines hooks, and no handler that a decorator routes: write "
+                    f"`@server.websocket({pattern!r})` or another above it"
+                )
     except (Exception, SystemExit) as error:
         failure = _explain(error, filename)
         linecache.cache.pop(filename, None)

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lane_kernel.broadcast import (
+    BroadcastError,
     BroadcastMap,
     BroadcastMessage,
     FellBehindError,
@@ -89,14 +90,14 @@ class GroupContext:
         to: Whom its messages reach.
         groups: The groups.
         message: The message that came from this member, as it is to be sent on; None sends nothing. Only `request` may
-            change it.
+            change it, to whatever `WebSocketGroups.send` takes.
         sent: For `sended`, what was sent, with its ID; else None.
     """
 
     ws: WebSocket
     to: BroadcastType
     groups: WebSocketGroups
-    message: Message | None = None
+    message: Any = None
     sent: BroadcastMessage | None = None
 
     @property
@@ -104,8 +105,8 @@ class GroupContext:
         """How many members the group has here."""
         return self.groups.receiver_count(self.to)
 
-    async def send(self, message: Message) -> BroadcastMessage:
-        """Send a message to every member."""
+    async def send(self, message: Any) -> BroadcastMessage:
+        """Send a message to every member; see `WebSocketGroups.send`."""
         return await self.groups.send(self.to, message)
 
 
@@ -153,8 +154,21 @@ class _Encoder:
 
 
 def _as_message(data: Any) -> Message:
-    """What a channel was sent as a WebSocket message: other than str and bytes goes as JSON."""
-    return data if isinstance(data, str | bytes) else json.dumps(data, ensure_ascii=False)
+    """What a channel was sent as a WebSocket message: other than str and bytes goes as JSON.
+
+    Raises:
+        BroadcastError: JSON has no form for it.
+    """
+    if isinstance(data, str | bytes):
+        return data
+    if isinstance(data, bytearray | memoryview):
+        return bytes(data)
+    try:
+        return json.dumps(data, ensure_ascii=False, allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise BroadcastError(
+            f"a group sends str, bytes and what JSON has a form for, and not this {type(data).__name__}: {error}"
+        ) from error
 
 
 class WebSocketGroups:
@@ -177,13 +191,18 @@ class WebSocketGroups:
         """The groups as they are now: what waits, what was delivered, dropped, waited for, and closed as slow."""
         return self.rooms.snapshot()
 
-    async def send(self, to: BroadcastType, message: Message) -> BroadcastMessage:
+    async def send(self, to: BroadcastType, message: Any) -> BroadcastMessage:
         """Send a message to every member of a group, from anywhere.
+
+        Args:
+            to: The group.
+            message: Text or bytes, which are copied where they may change; anything else goes as JSON text.
 
         Raises:
             FrameError: Text that UTF-8 has no bytes for.
-            BroadcastError: As `BroadcastMap.send` does.
+            BroadcastError: JSON has no form for the message; or as `BroadcastMap.send` does.
         """
+        message = _as_message(message)
         if isinstance(message, str):
             encode_text(message)
         return await self.rooms.send(to.channel, message)

@@ -246,6 +246,13 @@ class Exchange:
             ) from error
         except KeyboardInterrupt as error:
             raise HandlerStoppedError("the handler was interrupted by a person") from error
+        except Exception:
+            raise
+        except BaseException as error:
+            if self._ending and isinstance(error, GeneratorExit):
+                raise  # thrown away with its loop
+            name = type(error).__name__
+            raise HandlerStoppedError(f"the handler raised {name}, which is no Exception: {error}") from error
 
     async def _conclude(self, ctx: Context) -> None:
         """Finish what the handler left: close a WebSocket, send a response not sent, end a body without length."""

@@ -245,9 +245,14 @@ class Server(Registry):
     async def start(self) -> Self:
         """Listen, on the loop that runs here; a server of the same name is stopped first and its port taken.
 
+        Where it is being stopped, this waits for that first.
+
         Raises:
             ListenError: The port is in use.
         """
+        await asyncio.sleep(0)  # a `stop` that was begun as a task just now comes first
+        if self._stopping is not None:
+            await self.stop()
         if self._listener is not None:
             return self
         port = self._port

@@ -20,7 +20,15 @@ from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from lane_kernel.broadcast import BroadcastError, BroadcastMap, Channel, FellBehindError, Overflow, Subscription
+from lane_kernel.broadcast import (
+    BroadcastError,
+    BroadcastMap,
+    BroadcastMessage,
+    Channel,
+    FellBehindError,
+    Overflow,
+    Subscription,
+)
 from lane_kernel.capture import Connection
 from lane_kernel.net.faults import Faults
 from lane_kernel.net.home import Home, Repeating
@@ -28,7 +36,7 @@ from lane_kernel.net.session import WebSocketSession
 from lane_kernel.net.stream import ConnectionLostError
 from lane_kernel.net.transport import FrameTransport
 from lane_kernel.server.hooks import Status
-from lane_kernel.wire.eventstream import encode_event
+from lane_kernel.wire.eventstream import EventStreamError, encode_event
 from lane_kernel.wire.messages import Message
 
 if TYPE_CHECKING:
@@ -188,7 +196,7 @@ class Events:
         A client that comes back with a `Last-Event-ID` is sent exactly what it missed, then what is sent. Where the
         history does not reach back to it, an event says so to the page and a line to the handlers' log, and what is
         still held follows. A client that is slower than the channel is sent what it had no room for from the history,
-        too.
+        too. A message that no event can be made of is passed over, with a line in the handlers' log.
 
         Args:
             channel: The channel, or a map of channels.
@@ -222,10 +230,19 @@ class Events:
                     self._stream.report("warning", f"events after {gap.asked!r} are no longer held: {oldest}")
                     await self.send({"asked": gap.asked, "oldest": gap.oldest}, event=gap_event)
                 async for message in subscription:
-                    await self.send(message.data, event=message.event, id=message.id)
+                    await self._pass_on(message)
         except FellBehindError:
             return True
         return False
+
+    async def _pass_on(self, message: BroadcastMessage) -> None:
+        """Send a message as an event; one that cannot be written as such ends nothing, now or when a client returns."""
+        try:
+            event = encode_event(_text(message.data), event=message.event, id=message.id)
+        except (EventStreamError, TypeError, ValueError) as error:
+            self._stream.report("warning", f"message {message.id} was passed over, no event can be made of it: {error}")
+        else:
+            await self._stream.write(event)
 
     async def comment(self, text: str = "") -> None:
         """Send a comment, which no reader dispatches.

@@ -53,6 +53,16 @@ async def test_a_message_carries_an_id_and_an_event_type() -> None:
     assert sent.id.partition("-")[0] != Broadcast().last_id.partition("-")[0]
 
 
+@pytest.mark.parametrize("event", ["bad\nname", "bad\rname", "bad\0name", "\ud800", b"bytes", 7])
+async def test_an_event_type_that_no_event_stream_could_be_sent_is_refused(event: Any) -> None:
+    channel = Broadcast(history=10)
+    for send in (channel.send, channel.try_send):
+        with pytest.raises(BroadcastError, match="an event type is text without line breaks"):
+            await send("a", event=event)
+    async with channel.subscribe(after=channel.last_id) as subscription:
+        assert (subscription.depth, channel.snapshot().counters.sent) == (0, 0)
+
+
 async def test_receiving_waits_for_the_next_message() -> None:
     channel = Broadcast()
     async with channel.subscribe() as subscription:

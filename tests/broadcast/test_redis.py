@@ -5,9 +5,13 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
+import traceback
 from typing import Any
+from urllib.parse import quote
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from lane_kernel.broadcast import (
     BroadcastError,
@@ -169,7 +173,7 @@ async def test_an_answer_that_overlaps_the_last_is_taken_from_where_it_is_new(ro
         assert await take(subscription, 3) == [0, 1, 2]
         channel = rooms.insert("a")
         assert isinstance(channel, RedisBroadcast)
-        channel.take(await channel._range("-", "+"))
+        channel.take(await rooms.link.run(lambda client: client.xrange(channel.stream), 5))
         assert subscription.depth == 0
 
 
@@ -228,14 +232,74 @@ async def test_an_entry_by_hand_at_the_end_is_a_place_to_begin_at(rooms: RedisBr
         assert await take(subscription, 2) == [3, 4]
 
 
-async def test_an_entry_that_cannot_be_read_fails_its_subscriptions(rooms: RedisBroadcastMap) -> None:
-    async with rooms.subscribe_or_insert("a") as subscription:
-        await rooms.link.run(lambda client: client.xadd(f"{rooms.prefix}stream:a", {"n": "1"}), 5)
-        with pytest.raises(BroadcastError, match=r"reading from Redis at redis://127.* failed: KeyError"):
-            await subscription.receive(5)
-    async with rooms.subscribe_or_insert("b") as again:
-        await rooms.send("b", 1)
-        assert await take(again, 1) == [1]
+NOT_OURS = [
+    {"n": "abc"},
+    {"n": "2"},
+    {"n": "2", "k": "t"},
+    {"n": "abc", "k": "t", "d": "x"},
+    {"n": "2", "k": "?", "d": "x"},
+    {"n": "2", "k": "j", "d": "no JSON"},
+    {"n": "2", "k": "j", "d": "[" * 100_000},
+    {"n": "2", "k": "t", "d": b"\xff"},
+    {"n": "2", "k": "t", "d": "x", "e": b"\xff"},
+    {"n": "9" * 5000, "k": "t", "d": "x"},
+]
+
+
+@pytest.mark.parametrize("fields", NOT_OURS, ids=range(len(NOT_OURS)))
+async def test_what_is_no_message_ends_no_subscription_wherever_it_stands(
+    rooms: RedisBroadcastMap, others: RedisBroadcastMap, fields: Any
+) -> None:
+    """While it is read, at the end of the stream where reading begins, and in what is replayed."""
+
+    async def by_hand() -> str:
+        entry_id: Any = await rooms.link.run(lambda client: client.xadd(f"{rooms.prefix}stream:a", fields), 5)
+        return str(entry_id.decode())
+
+    async with rooms.subscribe_or_insert("a") as subscription, rooms.subscribe_or_insert("b") as neighbour:
+        first = await rooms.send("a", 1)
+        await by_hand()
+        await send_all(rooms, "a", 2)
+        last = await by_hand()
+        async with others.subscribe_or_insert("a") as late, others.subscribe_or_insert("a", after=first.id) as again:
+            await send_all(rooms, "a", 3)
+            await send_all(rooms, "b", 4)
+            assert await take(subscription, 3) == [1, 2, 3]
+            assert await take(neighbour, 1) == [4]
+            assert await take(late, 1) == [3]
+            assert await take(again, 2) == [2, 3]
+        async with others.subscribe_or_insert("a", after=last) as foreign:
+            assert foreign.gap == Gap(last, first.id)
+
+
+class BrokenChannel:
+    """A channel that cannot take an entry."""
+
+    position = "0-0"
+
+    def __init__(self, rooms: RedisBroadcastMap) -> None:
+        self.stream = f"{rooms.prefix}stream:broken"
+        self.reader = rooms.reader
+        self.failed: asyncio.Future[BroadcastError] = asyncio.get_running_loop().create_future()
+
+    def take(self, entries: list[tuple[bytes, dict[bytes, bytes]]]) -> None:
+        raise ZeroDivisionError("by intent")
+
+    def fail(self, error: BroadcastError) -> None:
+        self.failed.set_result(error)
+        self.reader.discard(self)
+
+
+async def test_a_channel_that_fails_ends_no_other(rooms: RedisBroadcastMap) -> None:
+    async with rooms.subscribe_or_insert("a") as neighbour:
+        await rooms.send("broken", 1)
+        broken = BrokenChannel(rooms)
+        rooms.reader.add(broken)
+        error = await asyncio.wait_for(broken.failed, 5)
+        assert "reading from Redis at redis://127" in str(error)
+        assert isinstance(error.__cause__, ZeroDivisionError)
+        await rooms.send("a", 1)
+        assert await take(neighbour, 1) == [1]
 
 
 # Exactly once
@@ -363,6 +427,22 @@ async def test_the_reading_ends_with_the_last_subscription(rooms: RedisBroadcast
     await asyncio.wait_for(task, 5)
 
 
+async def test_an_event_type_that_no_event_stream_could_be_sent_is_refused(rooms: RedisBroadcastMap) -> None:
+    for event in ("bad\nname", "bad\0name", "\ud800"):
+        with pytest.raises(BroadcastError, match="an event type is text without line breaks"):
+            await rooms.send("a", 1, event=event)
+        assert await rooms.try_send("a", 1, event=event) is None
+    async with rooms.subscribe_or_insert("a", after="0-0") as subscription:
+        assert subscription.depth == 0
+
+
+async def test_bytes_that_may_change_are_copied(rooms: RedisBroadcastMap) -> None:
+    async with rooms.subscribe_or_insert("a") as subscription:
+        for data in (bytearray(b"x"), memoryview(b"x")):
+            assert (await rooms.send("a", data)).data == b"x"
+        assert await take(subscription, 2) == [b"x", b"x"]
+
+
 # Errors
 
 
@@ -371,7 +451,7 @@ async def test_a_redis_that_is_not_there_is_named_without_its_password(unused_tc
     async with RedisBroadcastMap(url, send_timeout=0.2) as rooms:
         with pytest.raises(RedisAwayError) as caught:
             await rooms.send("a", 1)
-        assert f"Redis at redis://me@127.0.0.1:{unused_tcp_port}/3 did not answer within 0.2 s" in str(caught.value)
+        assert f"Redis at redis://127.0.0.1:{unused_tcp_port}/3 did not answer within 0.2 s" in str(caught.value)
         assert await rooms.try_send("a", 1) is None
         with pytest.raises(RedisAwayError) as failed:
             await rooms.subscribe_or_insert("a").receive(5)
@@ -381,7 +461,7 @@ async def test_a_redis_that_is_not_there_is_named_without_its_password(unused_tc
 async def test_a_redis_that_wants_another_password_refuses_at_once(shared_redis: RedisServer) -> None:
     url = f"redis://me:secret@127.0.0.1:{shared_redis.port}/0"
     async with RedisBroadcastMap(url) as rooms:
-        with pytest.raises(BroadcastError, match=r"Redis at redis://me@127.* refused: AuthenticationError"):
+        with pytest.raises(BroadcastError, match=r"Redis at redis://127.* refused: AuthenticationError"):
             await asyncio.wait_for(rooms.send("a", 1), 5)
         with pytest.raises(BroadcastError, match="refused"):
             await asyncio.wait_for(rooms.subscribe_or_insert("a").receive(), 5)
@@ -409,13 +489,72 @@ async def test_what_is_no_redis_url_is_refused(url: str) -> None:
     [
         ("redis://127.0.0.1:6379/0", "redis://127.0.0.1:6379/0"),
         ("redis://:p@ss@host/1", "redis://host/1"),
-        ("rediss://me:secret@host:1?password=other", "rediss://me@host:1"),
-        ("unix://me:secret@/run/redis.sock?db=1", "unix://me@/run/redis.sock"),
-        ("redis://[bad", "a URL that cannot be read"),
+        ("redis://:sec/ret@host:1/0", "redis://host:1/0"),
+        ("redis://:sec#ret@host:1/0", "redis://host:1/0"),
+        ("redis://:sec?ret@host:1/0", "redis://..."),
+        ("redis://host/0?password=sec@ret", "redis://..."),
+        ("redis://:sec//ret@host", "redis://host"),
+        ("rediss://me:secret@host:1?password=other", "rediss://host:1"),
+        ("unix://me:secret@/run/redis.sock?db=1", "unix:///run/redis.sock"),
+        ("redis://[bad", "redis://[bad"),
+        ("me:secret@host:6379", "a URL that cannot be read"),
+        ("me:secret@redis://host", "a URL that cannot be read"),
     ],
 )
 def test_a_url_is_shown_without_its_password(url: str, shown: str) -> None:
     assert without_password(url) == shown
+
+
+@given(
+    user=st.text("abc:/?#@[]%&= \\", max_size=5),
+    password=st.text("XYZ/?#@:[]%&= \\", min_size=3, max_size=9),
+    query=st.sampled_from(["", "?db=1", "?protocol=3", "#part"]),
+)
+def test_no_part_of_a_password_is_ever_shown(user: str, password: str, query: str) -> None:
+    """Neither in the error nor in what it was raised from, whatever the password is made of."""
+    url = f"redis://{user}:{password}@h:1/0{query}"
+    assert not set("XYZ") & set(without_password(url))
+    said = ""
+    try:
+        RedisBroadcastMap(url)
+    except BroadcastError as error:
+        said = "".join(line for line in traceback.format_exception(error) if not line.startswith("  File"))
+    assert not set("XYZ") & set(said)
+
+
+@pytest.mark.parametrize("character", "/?#")
+def test_a_password_that_ends_too_early_is_refused_with_the_way_to_write_it(character: str) -> None:
+    with pytest.raises(BroadcastError, match="%2F, %3F and %23"):
+        RedisBroadcastMap(f"redis://:12{character}34@127.0.0.1:1/0")
+    RedisBroadcastMap(f"redis://:12{quote(character, '')}34@127.0.0.1:1/0")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://127.0.0.1/0?protocol=3",
+        "redis://127.0.0.1/0?decode_responses=True",
+        "redis://127.0.0.1/0?socket_timeout=1&db=1",
+        "redis://127.0.0.1/0?foo=bar",
+        "redis://127.0.0.1/0?foo",
+        "redis://127.0.0.1/0?%70rotocol=3",
+        "redis://127.0.0.1/0?password=secret",
+        "redis://127.0.0.1/0?ssl_ca_certs=file",
+        "unix:///run/redis.sock?protocol=3",
+    ],
+)
+def test_a_query_that_would_change_what_the_map_sets_is_refused(url: str) -> None:
+    with pytest.raises(BroadcastError, match="has a query that holds more than db: take the rest out") as caught:
+        RedisBroadcastMap(url)
+    assert "secret" not in str(caught.value)
+
+
+async def test_a_query_may_name_the_database_and_the_files_for_tls(shared_redis: RedisServer) -> None:
+    RedisBroadcastMap("rediss://127.0.0.1/0?ssl_ca_certs=authorities&ssl_certfile=certificate&ssl_keyfile=key")
+    async with RedisBroadcastMap(f"redis://127.0.0.1:{shared_redis.port}?db=3", prefix="query:") as rooms:
+        await rooms.send("a", 1)
+        info: Any = await rooms.link.run(lambda client: client.client_info(), 5)
+        assert info["db"] == 3
 
 
 def test_a_missing_client_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:

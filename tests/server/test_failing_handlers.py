@@ -41,6 +41,18 @@ async def interrupted(ws) -> None:
     raise KeyboardInterrupt
 
 
+class Strange(BaseException):
+    """No Exception."""
+
+
+async def strange(ws) -> None:
+    raise Strange("odd")
+
+
+async def generator_exit(ws) -> None:
+    raise GeneratorExit
+
+
 async def cancelled_from_inside(ws) -> None:
     task = asyncio.create_task(asyncio.sleep(3600))
     task.cancel()
@@ -57,6 +69,8 @@ async def sends_after_its_own_close(ws) -> None:
     [
         (leave, 1011, "HandlerStoppedError: the handler called exit(3): a handler ends by returning"),
         (interrupted, 1011, "HandlerStoppedError: the handler was interrupted by a person"),
+        (strange, 1011, "HandlerStoppedError: the handler raised Strange, which is no Exception: odd"),
+        (generator_exit, 1011, "HandlerStoppedError: the handler raised GeneratorExit, which is no Exception"),
         (cancelled_from_inside, 1011, "HandlerStoppedError: the handler was cancelled from inside"),
         (sends_after_its_own_close, 1000, "ConnectionLostError: connection"),
     ],

@@ -5,14 +5,19 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 from httpx_sse import aconnect_sse
 
-from lane_kernel.broadcast import Broadcast, BroadcastError, BroadcastMap
+from lane_kernel.broadcast import Broadcast, BroadcastError, BroadcastMap, RedisBroadcastMap
 from lane_kernel.client import EventSource
 from lane_kernel.server import Server
+from tests.broadcast.conftest import require_redis
+from tests.broadcast.redis_server import RedisServer
 from tests.server.raw import until
 
 
@@ -26,6 +31,17 @@ def news(server: Server) -> Broadcast:
         await events.follow(channel)
 
     return channel
+
+
+@pytest.fixture
+async def redis_rooms(tmp_path: Path) -> AsyncIterator[RedisBroadcastMap]:
+    """A map over a Redis of its own."""
+    require_redis()
+    redis = RedisServer(tmp_path)
+    redis.start()
+    async with RedisBroadcastMap(redis.url, send_timeout=10) as rooms:
+        yield rooms
+    redis.stop()
 
 
 async def take(server: Server, count: int, last_event_id: str = "", path: str = "/news") -> list[tuple[str, str, str]]:
@@ -113,6 +129,39 @@ async def test_an_id_that_is_too_old_or_foreign_is_told(server: Server, history:
     lines = [record for record in server.log.records if record.level == "warning"]
     assert [line.route for line in lines] == ["/news", "/news"]
     assert f"events after {ids[20]!r} are no longer held" in lines[0].text
+    server.check()
+
+
+async def test_a_message_that_no_event_can_be_made_of_is_passed_over(server: Server, news: Broadcast) -> None:
+    before = await news.send("before")
+    bad = [await news.send("\ud800"), await news.send({(1, 2): "no key of JSON's"})]
+    after = await news.send("after")
+    for _ in range(2):  # who comes back is not held up either
+        assert await take(server, 1, before.id) == [("message", "after", after.id)]
+    lines = [record.text for record in server.log.records if record.level == "warning"]
+    assert ["was passed over, no event can be made of it" in line for line in lines] == [True] * 4
+    assert all(message.id in lines[number] for number, message in enumerate(bad))
+    server.check()
+
+
+async def test_what_another_program_put_into_redis_ends_no_event_stream(
+    server: Server, redis_rooms: RedisBroadcastMap
+) -> None:
+    @server.events("/news")
+    async def follow(events):
+        await events.follow(redis_rooms, "news")
+
+    stream = f"{redis_rooms.prefix}stream:news"
+    before = await redis_rooms.send("news", "before")
+    async with EventSource(server.url("/news"), last_event_id=before.id) as source:
+        await until(lambda: redis_rooms.receiver_count("news") == 1)
+        poison: Any = {"n": "2", "k": "t", "d": "poison", "e": "bad\nname"}
+        await redis_rooms.link.run(lambda client: client.xadd(stream, poison), 5)
+        await redis_rooms.link.run(lambda client: client.incr(f"{redis_rooms.prefix}count:news"), 5)
+        await redis_rooms.send("news", "after")
+        assert [event.data for event in await source.take(1, timeout=5)] == ["after"]
+        assert not source.reconnections
+    assert [record.text for record in server.log.records if "was passed over" in record.text]
     server.check()
 
 

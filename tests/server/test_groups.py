@@ -252,6 +252,66 @@ async def test_text_that_cannot_be_sent_is_refused_before_anyone_is_sent_it(grou
         await groups.send(PointToGroup("a"), "\ud800")
 
 
+@pytest.mark.parametrize(
+    ("given", "arrives"),
+    [
+        (bytearray(b"x"), b"x"),
+        (memoryview(b"abcd")[::2], b"ac"),
+        ({"n": [1, "é"]}, '{"n": [1, "é"]}'),
+        (5, "5"),
+        (None, "null"),
+    ],
+)
+async def test_what_is_neither_text_nor_bytes_goes_as_the_one_or_the_other(
+    server: Server, groups: WebSocketGroups, given: object, arrives: str | bytes
+) -> None:
+    async with connect(server.url("/chat/a")) as first, connect(server.url("/chat/a")) as second:
+        await until(lambda: groups.receiver_count(PointToGroup("a")) == 2)
+        sent = await groups.send(PointToGroup("a"), given)
+        if isinstance(given, bytearray):
+            given[:] = b"changed"
+        assert sent.data == arrives
+        assert await receive(first, second) == [arrives, arrives]
+    server.check()
+
+
+@pytest.mark.parametrize("message", [object(), {1, 2}, float("inf"), {"n": object()}, {"text": "\ud800"}])
+async def test_what_cannot_be_sent_is_refused_and_harms_no_member(
+    server: Server, groups: WebSocketGroups, message: object
+) -> None:
+    async with connect(server.url("/chat/a")) as first, connect(server.url("/chat/a")) as second:
+        await until(lambda: groups.receiver_count(PointToGroup("a")) == 2)
+        with pytest.raises((BroadcastError, FrameError), match=r"a group sends str, bytes and what JSON|sent as UTF-8"):
+            await groups.send(PointToGroup("a"), message)
+        await groups.send(PointToGroup("a"), "next")
+        assert await receive(first, second) == ["next", "next"]
+    server.check()
+
+
+async def test_what_a_request_hook_cannot_send_on_ends_its_own_member_only(
+    server: Server, groups: WebSocketGroups
+) -> None:
+    async def request(context: GroupContext) -> None:
+        context.message = {"as JSON"} if context.message == "bad" else bytearray(b"good")
+
+    @server.websocket("/hooked")
+    async def chat(ws):
+        await groups.run(ws, PointToGroup("a"), GroupConfig(request=request))
+
+    async with connect(server.url("/chat/a")) as neighbour, connect(server.url("/hooked")) as ws:
+        await until(lambda: groups.receiver_count(PointToGroup("a")) == 2)
+        await ws.send("good")
+        assert await receive(neighbour, ws) == [b"good", b"good"]
+        await ws.send("bad")
+        assert [message async for message in ws] == []
+        assert ws.close_code == 1011
+        await neighbour.send("still here")
+        assert await receive(neighbour) == ["still here"]
+    with pytest.raises(ExceptionGroup) as group:
+        server.check()
+    assert ["not this set" in str(error) for error in group.value.exceptions] == [True]
+
+
 async def test_a_message_beside_a_hooks_fragments_waits_for_them(server: Server, groups: WebSocketGroups) -> None:
     """A frame of the group's may not stand inside a message that is sent in fragments (RFC 6455 §5.4)."""
 

@@ -186,3 +186,30 @@ async def test_stop_while_stopping_waits_for_it() -> None:
 async def test_what_is_no_port(port) -> None:
     with pytest.raises(ListenError, match="is no port"):
         await Server("port", port=port, store=Store()).start()
+
+
+async def test_start_waits_for_a_stop_that_is_under_way() -> None:
+    server = Server("restarted", store=Store())
+    ending = asyncio.Event()
+
+    @server.websocket("/slow")
+    async def slow(ws):
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await ending.wait()
+
+    before = sys.stdout
+    await server.start()
+    ws = await connect(server.url("/slow"))
+    stopping = asyncio.create_task(server.stop())
+    starting = asyncio.create_task(server.start())
+    await asyncio.sleep(0.05)
+    ending.set()
+    await asyncio.gather(stopping, starting)
+    assert server.running
+    assert server.watching.loop_watch is not None
+    await ws.close()
+    await server.stop()
+    assert sys.stdout is before
+    assert server.watching.loop_watch is None

@@ -8,12 +8,11 @@ from hypothesis import strategies as st
 
 from lane_kernel.net.heads import parse_request_head
 from lane_kernel.server import Request, Response, RouteError, RouteKind, Server, WebSocketFrame
-from lane_kernel.server.context import CONTENT_TYPE, TEXT_EVENT_STREAM
+from lane_kernel.server.context import CONTENT_TYPE, TEXT_EVENT_STREAM, ResponseLineError
 from lane_kernel.server.routes import Routes
 from lane_kernel.server.stream import MAX_FRAME, WebSocketRequest
 from lane_kernel.timeline import dissect
 from lane_kernel.wire.frames import Opcode
-from lane_kernel.wire.handshake import HandshakeError
 from lane_kernel.wire.http1 import parse_head
 
 
@@ -125,8 +124,8 @@ def test_an_event_stream_has_no_length() -> None:
 
 
 def test_a_header_cannot_smuggle_in_another() -> None:
-    with pytest.raises(HandshakeError, match="line break"):
-        Response().set_header("X", "1\r\nSet-Cookie: a=b").build()
+    with pytest.raises(ResponseLineError, match="line break"):
+        Response().set_header("X", "1\r\nSet-Cookie: a=b")
 
 
 def test_set_replaces_and_add_adds() -> None:
@@ -179,3 +178,19 @@ def test_long_text_is_split_between_characters(text: str) -> None:
         assert frame.header.length <= MAX_FRAME
     assert [frame.header.fin for frame in frames] == [False] * (len(frames) - 1) + [True]
     assert [frame.header.opcode for frame in frames] == [1] + [0] * (len(frames) - 1)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("X", 5), (5, "x"), ("X Y", "x"), ("X", "a\r\nSet-Cookie: b"), ("X", "☃"), ("X", "a\0"), ("", "x")],
+)
+def test_what_is_no_header_line_is_refused_where_it_is_set(name, value) -> None:
+    for put in (Response().set_header, Response().add_header):
+        with pytest.raises(ResponseLineError, match="header"):
+            put(name, value)
+
+
+@pytest.mark.parametrize("status", [99, 1000, "200", 200.0, True, None])
+def test_what_is_no_status_is_refused_where_it_is_set(status) -> None:
+    with pytest.raises(ResponseLineError, match="100 to 999"):
+        Response().set_status(status)
