@@ -70,6 +70,7 @@ class Exchange:
         self._turn: asyncio.Future[None] | None = None
         self._handler: asyncio.Future[Status] | None = None
         self._ending = False
+        self._serving: asyncio.Task[Any] | None = None
         self.apply_faults()
 
     def apply_faults(self, *, is_released: bool = False) -> None:
@@ -88,6 +89,7 @@ class Exchange:
     async def serve(self) -> None:
         """Serve requests until the connection ends."""
         stream = self.stream
+        self._serving = asyncio.current_task()
         try:
             while (ctx := await self._next()) is not None:
                 await self._handle(ctx)
@@ -237,8 +239,8 @@ class Exchange:
             with self._server.watching.handling(self.route, self.stream.connection):
                 return await handler
         except asyncio.CancelledError as error:
-            if self._ending:
-                raise
+            if self._ending or (self._serving is not None and self._serving.cancelling()):
+                raise  # the exchange ends it, or ends with it: a loop that shuts down cancels both at once
             raise HandlerStoppedError("the handler was cancelled from inside: a task that it awaited was") from error
         except SystemExit as error:
             raise HandlerStoppedError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
 import sys
 import threading
 
@@ -266,3 +267,51 @@ async def test_the_failures_of_a_replaced_server_are_its_successors():
     await closed_code(first, "/bad")
     async with Server("again", store=Store()) as second:
         assert failures(second) == ["ValueError: before [in the handler of /bad, connection 1]"]
+
+
+PROGRAM_THAT_FAILS = """
+import asyncio
+import lane_kernel as lane
+
+async def main():
+    server = lane.Server()
+
+    @server.request_middleware()
+    async def look(stream, ctx):
+        if ctx.request.path == "/held":
+            held.set()
+            await asyncio.Event().wait()
+
+    @server.websocket("/ws")
+    async def ws(ws):
+        async for message in ws:
+            await ws.send(message)
+
+    @server.events("/events")
+    async def events(events):
+        await events.send("here")
+        await asyncio.Event().wait()
+
+    held = asyncio.Event()
+    await server.start()
+    ws = await lane.connect(server.url("/ws"))
+    await ws.send("x")
+    await ws.receive()
+    source = await lane.EventSource(server.url("/events"))
+    await source.take(1, timeout=5)
+    raw = await lane.connect_raw(server.url("/held"))
+    await raw.send(b"GET /held HTTP/1.1\\r\\nHost: localhost\\r\\n\\r\\n")
+    await held.wait()
+    raise ValueError("a person's own")
+
+asyncio.run(main())
+"""
+
+
+def test_the_end_of_the_loop_is_no_failure_of_a_handler() -> None:
+    """`asyncio.run` cancels every task at once: an exchange, and its handler before the exchange can do so."""
+    command = [sys.executable, "-c", PROGRAM_THAT_FAILS]
+    ran = subprocess.run(command, check=False, capture_output=True, text=True, timeout=25)
+    assert ran.stderr.rstrip().endswith("ValueError: a person's own")
+    assert ran.stderr.count("Traceback") == 1, ran.stderr
+    assert "HandlerStoppedError" not in ran.stderr
