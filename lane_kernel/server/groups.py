@@ -222,7 +222,7 @@ class WebSocketGroups:
         """
         session = ws.websocket if isinstance(ws, Stream) else ws
         if session is None:
-            raise NotUpgradedError("this connection is not a WebSocket: put @lane.is_ws_upgrade_type above the handler")
+            raise NotUpgradedError
         subscription = self.rooms.subscribe_or_insert(
             to.channel,
             capacity=config.capacity,

@@ -6,9 +6,11 @@ keep-alive? → the next request
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
+from types import FunctionType
 from typing import TYPE_CHECKING
 
 from lane_kernel.errors import LaneError
@@ -50,6 +52,8 @@ class ServerHook:
         raise NotImplementedError(f"{type(self).__name__} has no `async def handle(self, stream, ctx)`")
 
 
+_PLAIN = (str, bytes, int, float)
+
 Run = Callable[["Stream", "Context"], Awaitable[Status]]
 """A handler as the pipeline calls it, whatever form it was written in."""
 
@@ -83,12 +87,14 @@ class Hook:
         name: Its name; a hook of the same kind and name replaces it, so that a cell can be run again.
         run: The hook as the pipeline calls it.
         order: Its place among those of its kind: those without one come first, in the order they were added.
+        made: The class or function that it was made of.
     """
 
     kind: HookKind
     name: str
     run: Run
     order: int | None = None
+    made: object = field(default=None, compare=False)
 
     def __str__(self) -> str:
         return f"{self.kind.value} {self.name}"
@@ -105,12 +111,14 @@ class Hooks:
         """The hooks of one kind, in the order they run."""
         return self._hooks[kind]
 
-    def put(self, hook: Hook) -> None:
-        """Add a hook, or replace the one of its kind and name where that stands."""
+    def put(self, hook: Hook) -> Hook | None:
+        """Add a hook, or replace the one of its kind and name where that stands; answer the one that was there."""
         hooks = list(self._hooks[hook.kind])
         at = next((index for index, other in enumerate(hooks) if other.name == hook.name), len(hooks))
+        replaced = hooks[at] if at < len(hooks) else None
         hooks[at : at + 1] = [hook]
         self._hooks[hook.kind] = tuple(sorted(hooks, key=_place))
+        return replaced
 
     def remove(self, name: str) -> None:
         """Remove the hooks of a name.
@@ -123,6 +131,39 @@ class Hooks:
             raise HookError(f"there is no hook {name!r}: the hooks are {names or 'none'}")
         for kind, hooks in self._hooks.items():
             self._hooks[kind] = tuple(hook for hook in hooks if hook.name != name)
+
+
+def is_another(old: object, new: object) -> bool:
+    """Whether of two hooks of one name the second is not the first, defined again.
+
+    A cell that runs again compiles its functions again. Where both have one code object, a factory has made them: they
+    are the same where they enclose the same.
+    """
+    before, after = _function_of(old), _function_of(new)
+    if before is None or after is None or before.__code__ is not after.__code__:
+        return False
+    return before is not after and not all(map(_is_same, _enclosed(before), _enclosed(after)))
+
+
+def _function_of(made: object) -> FunctionType | None:
+    function = getattr(made, "handle", made) if inspect.isclass(made) else made
+    function = inspect.unwrap(function) if callable(function) else None
+    return function if isinstance(function, FunctionType) else None
+
+
+def _enclosed(function: FunctionType) -> list[object]:
+    """What a function has from around it; its code says how many values these are."""
+    enclosed = [*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()]
+    for cell in function.__closure__ or ():
+        try:
+            enclosed.append(cell.cell_contents)
+        except ValueError:  # a name that is bound later, such as the function's own
+            enclosed.append(None)
+    return enclosed
+
+
+def _is_same(one: object, other: object) -> bool:
+    return one is other or (isinstance(one, _PLAIN) and type(one) is type(other) and one == other)
 
 
 def _place(hook: Hook) -> tuple[bool, int]:

@@ -17,7 +17,7 @@ from lane_kernel.server.attributes import (
     refuse_attributes,
     refuse_uncalled,
 )
-from lane_kernel.server.hooks import Hook, HookError, HookKind, Hooks, Run, ServerHook
+from lane_kernel.server.hooks import Hook, HookError, HookKind, Hooks, Run, ServerHook, is_another
 from lane_kernel.server.patterns import Pattern, RouteError
 from lane_kernel.server.routes import Definition, Route, RouteKind, Routes
 from lane_kernel.server.sessions import (
@@ -156,47 +156,52 @@ class Registry:
     # Hooks
 
     @overload
-    def request_middleware(self, hook: Defined) -> Defined: ...
+    def request_middleware(self, hook: Defined, *, name: str | None = None) -> Defined: ...
     @overload
-    def request_middleware(self, hook: int | None = None) -> Callable[[Defined], Defined]: ...
-    def request_middleware(self, hook: Any = None) -> Any:
+    def request_middleware(
+        self, hook: int | None = None, *, name: str | None = None
+    ) -> Callable[[Defined], Defined]: ...
+    def request_middleware(self, hook: Any = None, *, name: str | None = None) -> Any:
         """Run a hook before every route: `@server.request_middleware`, or with an order `@…request_middleware(2)`.
 
         Those without an order run first, then those with one, the least first. The upgrade to a WebSocket is one of
-        order 1000. A hook of the same name is replaced.
+        order 1000. A hook of the same name is replaced; where a factory makes several, each takes a name of its own.
 
         Args:
             hook: A `ServerHook`, or a coroutine over stream and context; or the order of the hook that follows.
+            name: Its name; that of the class or function by default.
 
         Raises:
             TypeError: It is no such hook.
-            HookError: The order is no int.
+            HookError: The order is no int, or the hook has no name.
         """
-        return self._hook(HookKind.REQUEST_MIDDLEWARE, hook)
+        return self._hook(HookKind.REQUEST_MIDDLEWARE, hook, name)
 
     @overload
-    def response_middleware(self, hook: Defined) -> Defined: ...
+    def response_middleware(self, hook: Defined, *, name: str | None = None) -> Defined: ...
     @overload
-    def response_middleware(self, hook: int | None = None) -> Callable[[Defined], Defined]: ...
-    def response_middleware(self, hook: Any = None) -> Any:
+    def response_middleware(
+        self, hook: int | None = None, *, name: str | None = None
+    ) -> Callable[[Defined], Defined]: ...
+    def response_middleware(self, hook: Any = None, *, name: str | None = None) -> Any:
         """Run a hook after every route, unless a hook or the handler rejected; see `request_middleware`."""
-        return self._hook(HookKind.RESPONSE_MIDDLEWARE, hook)
+        return self._hook(HookKind.RESPONSE_MIDDLEWARE, hook, name)
 
     @overload
-    def task_panic(self, hook: Defined) -> Defined: ...
+    def task_panic(self, hook: Defined, *, name: str | None = None) -> Defined: ...
     @overload
-    def task_panic(self, hook: int | None = None) -> Callable[[Defined], Defined]: ...
-    def task_panic(self, hook: Any = None) -> Any:
+    def task_panic(self, hook: int | None = None, *, name: str | None = None) -> Callable[[Defined], Defined]: ...
+    def task_panic(self, hook: Any = None, *, name: str | None = None) -> Any:
         """Run a hook where another or a handler raised: `ctx.task_panic_data` says what; see `request_middleware`."""
-        return self._hook(HookKind.TASK_PANIC, hook)
+        return self._hook(HookKind.TASK_PANIC, hook, name)
 
     @overload
-    def request_error(self, hook: Defined) -> Defined: ...
+    def request_error(self, hook: Defined, *, name: str | None = None) -> Defined: ...
     @overload
-    def request_error(self, hook: int | None = None) -> Callable[[Defined], Defined]: ...
-    def request_error(self, hook: Any = None) -> Any:
+    def request_error(self, hook: int | None = None, *, name: str | None = None) -> Callable[[Defined], Defined]: ...
+    def request_error(self, hook: Any = None, *, name: str | None = None) -> Any:
         """Run a hook where a request could not be read: `ctx.request_error_data` says why; see `request_middleware`."""
-        return self._hook(HookKind.REQUEST_ERROR, hook)
+        return self._hook(HookKind.REQUEST_ERROR, hook, name)
 
     def upgrade(self, hook: Defined) -> Defined:
         """Put a hook in the place of the one that answers opening handshakes: a `lane.Upgrade`, or any other.
@@ -216,9 +221,12 @@ class Registry:
         self._hooks.remove(name)
         self.touch()
 
-    def _hook(self, kind: HookKind, hook: Any) -> Any:
+    def _hook(self, kind: HookKind, hook: Any, name: str | None) -> Any:
         def decorate(made: Defined) -> Defined:
-            self._register(Hook(kind, made.__qualname__, _run_of(made), order), made)
+            called = name or getattr(made, "__qualname__", None)
+            if called is None:
+                raise HookError(f"{made!r} has no name, by which it would be replaced or removed: give it `name=`")
+            self._register(Hook(kind, called, _run_of(made), order, made), made)
             mark_taken(made, f"@server.{kind.name.lower()}")
             return made
 
@@ -258,7 +266,9 @@ class Registry:
 
     def commit_hook(self, hook: Hook) -> None:
         """Add a hook, or replace the one of its kind and name."""
-        self._hooks.put(hook)
+        replaced = self._hooks.put(hook)
+        if replaced is not None and is_another(replaced.made, hook.made):
+            self._lost(hook)
         self.touch()
 
     def apply(self, pattern: str, source: str, namespace: Mapping[str, Any] | None = None) -> Route:
@@ -285,6 +295,10 @@ class Registry:
 
     def touch(self) -> None:
         """Say that something changed."""
+        raise NotImplementedError
+
+    def _lost(self, hook: Hook) -> None:
+        """Say that a hook took the place of another one, and not of its own older self."""
         raise NotImplementedError
 
     def _replaced(self, route: Route) -> None:

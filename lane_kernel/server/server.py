@@ -132,6 +132,13 @@ class Server(Registry):
     def _sees(self, connection: Connection | None) -> bool:
         return connection is None or (connection.side is Side.SERVER and connection.name == self.name)
 
+    def _lost(self, hook: Hook) -> None:
+        self.log.add(
+            "warning",
+            f"{hook} took the place of another one that the same code made: where both are to run, give each a name, "
+            f"such as server.{hook.kind.name.lower()}(…, name=…)",
+        )
+
     def _replaced(self, route: Route) -> None:
         for exchange in tuple(self._exchanges.values()):
             if exchange.route is route and self._home is not None:

@@ -35,6 +35,18 @@ _READ = 64 * 1024
 class NotUpgradedError(LaneError):
     """A message was asked of a connection that is not a WebSocket."""
 
+    def __init__(self, above: str = "the handler") -> None:
+        """Say what may be the cause.
+
+        Args:
+            above: What the guard stands above.
+        """
+        super().__init__(
+            f"this connection is not a WebSocket: put @lane.is_ws_upgrade_type above {above}; or, where "
+            "server.upgrade(…) or server.remove_hook(…) took the upgrade away, put it back with "
+            "server.upgrade(lane.Upgrade), or a class over it"
+        )
+
 
 class WebSocketRequest(bytes):
     """A message's bytes, which also know how it was sent.
@@ -420,9 +432,7 @@ class Stream:
             NotUpgradedError: The connection is not a WebSocket.
         """
         if self.websocket is None:
-            raise NotUpgradedError(
-                "this connection is not a WebSocket: put @lane.is_ws_upgrade_type above @lane.try_get_websocket_request"
-            )
+            raise NotUpgradedError("@lane.try_get_websocket_request")
         message = await self.websocket.receive_message()
         return None if message is None else WebSocketRequest(message)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 
 from lane_kernel.server import HookError, HookKind, Server, ServerHook, Status
@@ -228,3 +230,60 @@ async def test_a_hook_stands_before_the_upgrade_or_after_it(server: Server) -> N
         assert await peer.status(HANDSHAKE % b"/ws?secret=1") == 101
         assert await peer.exactly(4) == b"\x81\x02in"
     assert seen == [None, None, True]
+
+
+def make_check(letter: str, ran: list[str], thing: object = None):
+    async def check(stream, ctx):
+        ran.append(letter)
+
+    return check
+
+
+def make_class(letter: str):
+    class Check(ServerHook):
+        async def handle(self, stream, ctx):
+            ctx.response.set_header("X", letter)
+            return Status.CONTINUE
+
+    return Check
+
+
+@pytest.mark.parametrize("make", [lambda letter: make_check(letter, []), make_class])
+def test_a_factorys_second_hook_does_not_take_the_firsts_place_unsaid(make) -> None:
+    server = Server("factory")
+    server.request_middleware(make("A"))
+    assert not server.log.records
+    server.request_middleware(make("B"))
+    (record,) = server.log.records
+    assert record.level == "warning"
+    assert "took the place of another one" in record.text
+    assert "server.request_middleware(…, name=…)" in record.text
+
+
+async def test_hooks_of_names_of_their_own_stand_beside_each_other(server: Server) -> None:
+    ran: list[str] = []
+    server.request_middleware(make_check("A", ran), name="a")
+    server.request_middleware(2, name="b")(make_check("B", ran))
+    server.request_middleware(make_check("C", ran), name="a")
+    assert (await body_of(server))[0] == 404
+    assert ran == ["C", "B"]
+    server.remove_hook("b")
+    assert "b" not in [hook.name for hook in server.hooks(HookKind.REQUEST_MIDDLEWARE)]
+
+
+def test_a_cell_that_runs_again_replaces_and_says_nothing() -> None:
+    server, ran = Server("again"), list[str]()
+    cell = "async def check(stream, ctx): pass\nserver.request_middleware(check)\nserver.task_panic(check)"
+    for _ in range(2):
+        exec(cell, {"server": server})
+        server.response_middleware(make_check("A", ran))
+    assert len(server.hooks(HookKind.RESPONSE_MIDDLEWARE)) == 1
+    assert not server.log.records
+
+
+def test_a_hook_without_a_name_asks_for_one() -> None:
+    server = Server("nameless")
+    hook = partial(make_check("A", []))
+    with pytest.raises(HookError, match="name="):
+        server.request_middleware(hook)
+    server.request_middleware(hook, name="check")

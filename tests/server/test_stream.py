@@ -207,6 +207,31 @@ async def test_messages_of_a_connection_that_was_not_upgraded(server: Server) ->
     assert "@lane.is_ws_upgrade_type" in said[0]
 
 
+async def nothing_instead(stream, ctx):
+    pass
+
+
+@pytest.mark.parametrize(
+    "replace", [lambda server: server.upgrade(nothing_instead), lambda s: s.remove_hook("Upgrade")]
+)
+async def test_a_missing_upgrade_is_named_where_messages_are_asked_for(server: Server, replace) -> None:
+    @server.route("/ws")
+    @lane.is_ws_upgrade_type
+    @lane.try_get_websocket_request
+    async def handle(stream, ctx):
+        raise AssertionError
+
+    replace(server)
+    with pytest.raises(lane.LaneError):
+        await connect(server.url("/ws"))
+    with pytest.raises(ExceptionGroup) as group:
+        server.check()
+    (error,) = group.value.exceptions
+    assert isinstance(error, NotUpgradedError)
+    assert "server.upgrade(…) or server.remove_hook(…)" in str(error)
+    assert "server.upgrade(lane.Upgrade)" in str(error)
+
+
 async def test_raw_bytes_on_a_websocket_are_sent_as_they_are(server: Server) -> None:
     """Right or wrong: this is what makes it a teaching tool."""
 
