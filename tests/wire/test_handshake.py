@@ -23,6 +23,7 @@ from lane_kernel.wire.handshake import (
     judge_request,
     judge_response,
     make_key,
+    subprotocol_names,
     upgrade_request,
     upgrade_response,
 )
@@ -241,3 +242,10 @@ def test_a_head_is_read_as_written(target: str, headers: list[tuple[str, str]]):
     head = parse_head(data)
     assert data.count(b"\n") == len(headers) + 2
     assert [(line.name, line.value) for line in head.headers] == [(name, value.strip(" \t")) for name, value in headers]
+
+
+def test_names_of_subprotocols_are_a_list():
+    assert subprotocol_names(["chat", "mqtt"]) == ("chat", "mqtt")
+    for name in ("chat", b"chat"):
+        with pytest.raises(TypeError, match="'chat'"):
+            subprotocol_names(name)
