@@ -390,7 +390,7 @@ class RecordedStream(IOStream):
 
     def _keep(self, data: memoryview, taken: int) -> None:
         """Record what the socket has taken of some data, and keep the rest until it takes more."""
-        if self._receive is None and len(self._unsent) > MAX_WRITE_BUFFER:
+        if self._joins_turns and len(self._unsent) > MAX_WRITE_BUFFER:  # frames have a bound of their own
             error = ConnectionLostError(
                 f"connection {self.record.number}: over {MAX_WRITE_BUFFER:,} bytes wait for a peer that does not read"
             )

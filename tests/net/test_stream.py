@@ -249,3 +249,18 @@ async def test_over_tls_all_is_read_and_written_and_recorded_in_the_clear(tmp_pa
     assert b"".join(sent_chunks(stream)) == payload
     peer.close()
     await asyncio.wait_for(reader.ended.wait(), 5)
+
+
+async def test_the_bound_holds_where_what_comes_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stream_module, "MAX_WRITE_BUFFER", 100_000)
+    stream, peer = await pair()
+    stream.forget_what_comes()
+
+    def write_on() -> None:
+        for _ in range(1000):
+            stream.send(b"x" * 50_000)
+            stream.write_joined()
+
+    with pytest.raises(ConnectionLostError, match="does not read"):
+        write_on()
+    peer.close()

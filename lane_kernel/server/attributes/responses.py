@@ -25,7 +25,7 @@ def response_status_code(code: Given[int]) -> Decorator:
     check_given("response_status_code", code, (int,), "a status code such as 404")
 
     async def step(call: Call) -> bool:
-        call.ctx.response.status = await value_of(code, call.ctx)
+        call.ctx.response.set_status(await value_of(code, call.ctx), call.ctx.response.reason)
         return True
 
     return Decorator(Attribute("response_status_code", Place.BEFORE, step))

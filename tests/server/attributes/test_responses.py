@@ -10,6 +10,7 @@ import pytest
 import lane_kernel as lane
 from lane_kernel.server import Context, Server
 from tests.server.attributes.asking import ask, request
+from tests.server.raw import raw
 
 PLAIN = b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: 0\r\n\r\n"
 
@@ -82,3 +83,15 @@ async def test_the_body_has_the_last_word(server: Server) -> None:
         ctx.response.set_status(204)
 
     assert (await ask(server, request())).startswith(b"HTTP/1.1 204 No Content\r\n")
+
+
+async def test_a_status_that_is_none_fails_the_handler(server: Server) -> None:
+    @server.route("/odd")
+    @lane.response_status_code(lambda ctx: 99_999)
+    async def odd(stream, ctx):
+        pass
+
+    async with raw(server) as peer:
+        assert await peer.status(b"GET /odd HTTP/1.1\r\nHost: localhost\r\n\r\n") == 500
+    with pytest.raises(ExceptionGroup):
+        server.check()
